@@ -1,0 +1,3 @@
+namespace pgsluice::control {
+const char* version() noexcept { return PGSLUICE_VERSION; }
+}  // namespace pgsluice::control

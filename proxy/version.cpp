@@ -1,0 +1,3 @@
+namespace pgsluice::proxy {
+const char* version() noexcept { return PGSLUICE_VERSION; }
+}  // namespace pgsluice::proxy
