@@ -40,7 +40,8 @@ constexpr std::uint32_t load_u32(const std::uint8_t* p) noexcept {
            std::uint32_t{p[3]};
 }
 
-/// load_u16 as the Int16 of the manual.
+/// load_u16 as the Int16 of the manual. Counts (of parameters, columns, format codes) are Int16 in
+/// the manual too, but the server and libpq read them unsigned: up to 65535 parameters. Use u16.
 constexpr std::int16_t load_i16(const std::uint8_t* p) noexcept {
     return static_cast<std::int16_t>(load_u16(p));
 }
@@ -72,6 +73,7 @@ public:
     explicit reader(byte_view bytes) noexcept : rest_(bytes) {}
 
     std::optional<std::uint8_t> u8() noexcept { return take<1, std::uint8_t>(load_byte); }
+    std::optional<std::uint16_t> u16() noexcept { return take<2, std::uint16_t>(load_u16); }
     std::optional<std::int16_t> i16() noexcept { return take<2, std::int16_t>(load_i16); }
     std::optional<std::int32_t> i32() noexcept { return take<4, std::int32_t>(load_i32); }
     std::optional<std::uint32_t> u32() noexcept { return take<4, std::uint32_t>(load_u32); }
@@ -130,9 +132,10 @@ private:
 
 /// What a writer can append to: std::string, std::vector<std::uint8_t> and the like.
 template <class T>
-concept byte_buffer = requires(T buffer, const typename T::value_type* p) {
+concept byte_buffer = requires(T buffer, std::size_t size) {
     requires sizeof(typename T::value_type) == 1;
-    buffer.insert(buffer.end(), p, p);
+    buffer.resize(size);
+    buffer.data();
     { buffer.size() } -> std::convertible_to<std::size_t>;
 };
 
@@ -171,9 +174,11 @@ public:
 
     void u8(std::uint8_t value) { append(&value, 1); }
 
-    void i16(std::int16_t value) {
+    void i16(std::int16_t value) { u16(static_cast<std::uint16_t>(value)); }
+
+    void u16(std::uint16_t value) {
         std::uint8_t raw[2];
-        store_u16(raw, static_cast<std::uint16_t>(value));
+        store_u16(raw, value);
         append(raw, sizeof raw);
     }
 
@@ -199,8 +204,11 @@ private:
     static constexpr std::size_t closed = std::numeric_limits<std::size_t>::max();
 
     void append(const std::uint8_t* p, std::size_t count) {
-        const auto* const first = reinterpret_cast<const typename Buffer::value_type*>(p);
-        out_.insert(out_.end(), first, first + count);
+        // Not insert(): g++ 12 at -O3 sees an overlap in std::string::insert that is not there.
+        const std::size_t before = out_.size();
+        out_.resize(before + count);
+        if (count != 0)
+            std::memcpy(out_.data() + before, p, count);
     }
 
     Buffer& out_;
