@@ -1,0 +1,131 @@
+#pragma once
+
+#include "protocol/errors.hpp"
+#include "proxy/directive.hpp"
+#include "proxy/route.hpp"
+#include "proxy/stats.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pgsluice::proxy {
+
+/// The data plane as the control plane sees it: N workers, and per service a gate, a route and at
+/// most one standing move order.
+///
+/// Threads: every member may be called from any thread but a worker's own. Calls that change
+/// something return when every worker has acknowledged the change, which takes one turn of each
+/// worker's loop; calls for the same service must not overlap (the control plane runs one operation
+/// per service). Services are numbered as they were given to start().
+class engine {
+public:
+    using service_id = std::size_t;
+    using clock = std::chrono::steady_clock;
+
+    struct service_start {
+        std::shared_ptr<const service_settings> settings;
+        route at;            ///< from the journal
+        bool gate_open = true;  ///< false: clients are accepted and held until open_gate()
+    };
+
+    engine();
+    ~engine();
+    engine(const engine&) = delete;
+    engine& operator=(const engine&) = delete;
+
+    /// Binds every listener (all workers share each port by SO_REUSEPORT) and starts the threads.
+    /// Fails with the address that could not be bound; then nothing runs.
+    result<void> start(std::uint32_t workers, std::vector<service_start> services);
+
+    /// Closes listeners, ends every session (57P01 to clients) and joins the threads.
+    void stop();
+
+    /// A reload: new limits and backends apply from each session's next step on. Listeners cannot
+    /// change while running; the backend list may only grow at its end or change endpoints.
+    void apply(service_id service, std::shared_ptr<const service_settings> settings);
+
+    // --- gate -------------------------------------------------------------------------------
+
+    /// From the return on no new client gets a backend, and every session parks at its own next
+    /// boundary. Calling it again is harmless.
+    void close_gate(service_id service);
+
+    /// Lets parked sessions and held clients go on. Ends a closing that is under way.
+    void open_gate(service_id service);
+    bool gate_open(service_id service) const;
+
+    // --- observing --------------------------------------------------------------------------
+
+    service_progress progress(service_id service) const;
+    std::vector<session_info> sessions(service_id service);
+    service_stats stats(service_id service) const;
+    route current_route(service_id service) const;
+    std::uint32_t workers() const;
+
+    /// Waits until `done(progress)` is true, wakes at every change; false at the deadline or as soon
+    /// as interrupt() was called for the service.
+    bool wait(
+        service_id service,
+        const std::function<bool(const service_progress&)>& done,
+        clock::time_point deadline
+    );
+
+    /// Makes the wait under way for the service, or else the next one, return false at once.
+    void interrupt(service_id service);
+
+    // --- moving -----------------------------------------------------------------------------
+
+    /// Gives the order: sessions are captured at their next boundary (a pause of about one round
+    /// trip each, at most settings.moves_in_flight at once) and spares are logged in and brought to
+    /// the same state, all while traffic goes on. After close_gate() each parked session is brought
+    /// up to date and gets its final verdict: progress().settled + pinned + unready == sessions.
+    void order_move(service_id service, move_order order);
+
+    /// Drops the order and all spares; sessions stay where they are.
+    void cancel_move(service_id service);
+
+    /// The standby that the order names was promoted: what could not be replayed before is replayed
+    /// during the switch.
+    void mark_promoted(service_id service);
+
+    /// Requires: gate closed, every session parked with a final verdict. Flips the route and moves
+    /// every settled session to its spare; sessions that are not settled are ended with `farewell`.
+    /// Returns when every session is on the new backend or ended. Never fails and never goes back.
+    void commit_move(service_id service, route to, const farewell& to_left_behind);
+
+    /// Custom setting names ("app.tenant") that catalogs of the service mention, in addition to what
+    /// is learned from the wire; asked for at every capture.
+    void learn_custom_settings(service_id service, std::span<const std::string> names);
+
+    /// What has been learned so far, sorted.
+    std::vector<std::string> custom_settings(service_id service) const;
+
+    // --- ending -----------------------------------------------------------------------------
+
+    /// Ends the sessions named, wherever they are, telling the client `farewell` as a FATAL error;
+    /// their backends are told to cancel what runs. Returns how many were found.
+    std::size_t terminate(
+        service_id service, std::span<const session_id> ids, const farewell& farewell
+    );
+
+    /// Real backend process ids of the service's connections to a backend, spares included.
+    std::vector<std::int32_t> backend_pids(service_id service, std::uint32_t backend);
+
+private:
+    struct parts;
+    std::unique_ptr<parts> parts_;
+};
+
+/// Host and port, or a unix socket, as in "127.0.0.1:5432", "[::1]:5432", "/run/postgresql:5432".
+/// Blocks while it resolves names; for the control plane.
+result<std::vector<endpoint>> resolve(const std::string& host, std::uint16_t port);
+
+/// The address to listen on: "host:port", "[::]:port" or "/socket/dir:port".
+result<std::vector<endpoint>> resolve_listen(const std::string& text);
+
+}  // namespace pgsluice::proxy

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pgsluice::proxy {
+
+using std::chrono::milliseconds;
+
+/// A socket address that was resolved by the control plane; workers never resolve names.
+struct endpoint {
+    sockaddr_storage address{};
+    socklen_t length = 0;
+    std::string text;  ///< as an operator would write it: "127.0.0.1:5432", "/run/pg/.s.PGSQL.5432"
+};
+
+/// A named PostgreSQL server. All endpoints are tried in order.
+struct backend_target {
+    std::string name;
+    std::vector<endpoint> endpoints;
+};
+
+/// Everything a worker needs to know of a service. Immutable: a reload builds a new one and swaps
+/// it whole; sessions keep the one they started a step with.
+struct service_settings {
+    std::string name;
+    std::vector<endpoint> listen;
+    std::vector<backend_target> backends;
+    std::uint32_t max_connections = 10'000;  ///< clients beyond it get 53300; held ones count
+    std::uint32_t moves_in_flight = 32;      ///< sessions captured or replayed at once, all workers
+    std::uint32_t move_every = 0;            ///< testing.move_every; 0 is off
+    milliseconds connect_timeout{5'000};     ///< per endpoint
+    milliseconds login_timeout{60'000};      ///< client's startup packet; backend's login
+    milliseconds hold_timeout{120'000};      ///< a client that waits longer gets 57P03
+    milliseconds notice_after{5'000};        ///< a logged-in client that waits longer gets a NOTICE
+};
+
+/// Where a service's sessions belong. `generation` grows by one at every retarget.
+struct route {
+    std::uint32_t backend = 0;  ///< index into service_settings::backends
+    std::uint64_t generation = 0;
+};
+
+}  // namespace pgsluice::proxy
