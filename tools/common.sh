@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the scripts in this folder: `. "$(dirname "$0")/common.sh"`. Bash, no side effects but cd.
 set -euo pipefail
 
