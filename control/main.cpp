@@ -1,1 +1,127 @@
-int main() { return 0; }
+// pgsluice, the daemon: arguments -> configuration -> control plane and data plane, wired here
+// only.
+#include "control/config.hpp"
+#include "control/private_directory.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <optional>
+#include <string>
+
+namespace pgsluice::control {
+namespace {
+
+constexpr int exit_done = 0;
+constexpr int exit_usage = 2;
+
+struct arguments {
+    std::string file;
+    bool check = false;
+    bool print_config = false;
+    bool print_reference = false;
+    quick_start quick;
+};
+
+int complain(const std::string& text) {
+    std::fprintf(stderr, "pgsluice: %s\n", text.c_str());
+    return exit_usage;
+}
+
+void declare(CLI::App& app, arguments& given) {
+    app.set_version_flag("--version", "pgsluice " PGSLUICE_VERSION);
+    app.add_option("-c,--config", given.file, "Configuration file (YAML)")->type_name("FILE");
+    app.add_flag("--check", given.check, "Validate the configuration and exit: 0 or 2");
+    app.add_flag(
+        "--print-config", given.print_config, "Print the effective configuration and exit"
+    );
+    app.add_flag("--print-reference", given.print_reference, "Print the reference of all keys");
+    const std::string group = "Start without a file";
+    app.add_option("--listen", given.quick.listen, "host:port, [::]:port or a socket directory")
+        ->type_name("ADDR")
+        ->group(group);
+    app.add_option("--backend", given.quick.backends, "A server; the first one is the route")
+        ->type_name("NAME=HOST:PORT")
+        ->allow_extra_args(false)
+        ->group(group);
+    app.add_option("--state-dir", given.quick.state_dir, "Directory of the journal")
+        ->type_name("DIR")
+        ->group(group);
+    app.add_option("--socket", given.quick.socket, "Control socket")
+        ->type_name("PATH")
+        ->group(group);
+    app.add_option("--workers", given.quick.workers, "Relay threads, or auto")
+        ->type_name("N")
+        ->group(group);
+}
+
+/// Prints what is wrong with the file; nothing when it is valid.
+std::optional<config> read_file(const std::string& file) {
+    config_outcome outcome = load_config(file);
+    for (const config_problem& each : outcome.errors) {
+        std::fprintf(stderr, "%s\n", format_problem(file, each).c_str());
+    }
+    for (const config_problem& each : outcome.warnings) {
+        std::fprintf(stderr, "%s (warning)\n", format_problem(file, each).c_str());
+    }
+    return outcome.value;
+}
+
+/// The start without a file. Directories that were not given are made, private to this user.
+std::optional<config> read_arguments(quick_start quick) {
+    if (quick.state_dir.empty()) {
+        const auto made = make_private_directory();
+        if (!made) {
+            complain(made.error().message);
+            return std::nullopt;
+        }
+        quick.state_dir = *made;
+    }
+    if (quick.socket.empty()) {
+        quick.socket = quick.state_dir + "/control.sock";
+    }
+    auto value = quick_config(quick);
+    if (!value) {
+        complain(value.error().message);
+        return std::nullopt;
+    }
+    return *value;
+}
+
+int run(const arguments& given) {
+    if (given.print_reference) {
+        std::fputs(config_reference().c_str(), stdout);
+        return exit_done;
+    }
+    const bool is_quick = !given.quick.listen.empty() || !given.quick.backends.empty();
+    if (given.file.empty() != is_quick) {
+        return complain(
+            is_quick ? "a file and --listen/--backend exclude each other"
+                     : "nothing to run, expected -c FILE or --listen ADDR --backend NAME=HOST:PORT"
+        );
+    }
+    const auto value = is_quick ? read_arguments(given.quick) : read_file(given.file);
+    if (!value) {
+        return exit_usage;
+    }
+    if (given.print_config) {
+        std::fputs(print_config(*value).c_str(), stdout);
+    }
+    return exit_done;
+}
+
+}  // namespace
+}  // namespace pgsluice::control
+
+int main(int argc, char** argv) {
+    using namespace pgsluice::control;
+    CLI::App app("PostgreSQL proxy that moves live sessions to another server", "pgsluice");
+    arguments given;
+    declare(app, given);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return app.exit(e) == 0 ? exit_done : exit_usage;
+    }
+    return run(given);
+}

@@ -1,3 +1,5 @@
 namespace pgsluice::control {
-const char* version() noexcept { return PGSLUICE_VERSION; }
+const char* version() noexcept {
+    return PGSLUICE_VERSION;
+}
 }  // namespace pgsluice::control

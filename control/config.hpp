@@ -1,0 +1,168 @@
+#pragma once
+
+#include "control/host_port.hpp"
+#include "protocol/errors.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsluice::control {
+
+enum class log_level : std::uint8_t { debug, info, warn, error };
+enum class log_format : std::uint8_t { text, json };
+enum class auth_method : std::uint8_t { trust, passthrough };
+enum class replication_kind : std::uint8_t { none, physical, logical };
+/// What a cutover does with sessions that cannot be moved.
+enum class pinned_policy : std::uint8_t { abort, terminate, wait };
+
+struct backend_config {
+    std::string name;
+    host_port address{{}, 5432};
+    bool operator==(const backend_config&) const = default;
+};
+
+struct hold_config {
+    std::chrono::milliseconds timeout{120'000};
+    std::chrono::milliseconds notice_after{5'000};
+    bool operator==(const hold_config&) const = default;
+};
+
+/// The control plane's own libpq login, the same for every backend of the service.
+struct admin_config {
+    std::string user;
+    std::string dbname;
+    std::string passfile;
+    std::string service;
+    std::string conninfo;
+    bool operator==(const admin_config&) const = default;
+};
+
+struct replication_config {
+    replication_kind kind = replication_kind::none;
+    std::string subscription;
+    bool operator==(const replication_config&) const = default;
+};
+
+struct cutover_config {
+    std::chrono::milliseconds drain_timeout{10'000};
+    std::chrono::milliseconds catch_up_timeout{30'000};
+    pinned_policy on_pinned = pinned_policy::abort;
+    std::string promote_command;
+    bool operator==(const cutover_config&) const = default;
+};
+
+/// One endpoint that applications connect to.
+struct service_config {
+    std::string name;
+    std::vector<host_port> listen;
+    std::vector<backend_config> backends;
+    std::string route;  ///< a backend's name; the journal overrides it after the first start
+    auth_method auth = auth_method::trust;
+    hold_config hold;
+    admin_config admin;
+    replication_config replication;
+    cutover_config cutover;
+    std::uint32_t max_connections = 10'000;
+    std::chrono::milliseconds connect_timeout{5'000};
+    std::chrono::milliseconds login_timeout{60'000};
+    std::uint32_t moves_in_flight = 32;
+
+    /// Null when there is no backend of that name. The pointer lives as long as the service.
+    const backend_config* find_backend(std::string_view backend) const;
+    bool operator==(const service_config&) const = default;
+};
+
+struct control_config {
+    std::string socket = "/run/pgsluice/control.sock";
+    std::string state_dir = "/var/lib/pgsluice";
+    bool operator==(const control_config&) const = default;
+};
+
+struct log_config {
+    log_level level = log_level::info;
+    log_format format = log_format::text;
+    bool operator==(const log_config&) const = default;
+};
+
+struct testing_config {
+    std::uint32_t move_every = 0;
+    bool operator==(const testing_config&) const = default;
+};
+
+/// A whole validated configuration: built at once, never changed afterwards. A reload builds
+/// another.
+struct config {
+    control_config control;
+    std::uint32_t workers = 0;  ///< threads; 0 = one per core
+    std::optional<host_port> http;
+    log_config log;
+    std::vector<service_config> services;
+    testing_config testing;
+
+    /// Null when there is no service of that name. The pointer lives as long as the configuration.
+    const service_config* find_service(std::string_view service) const;
+    bool operator==(const config&) const = default;
+};
+
+/// One thing that is wrong in a configuration file, or worth a warning. Line and column count
+/// from 1.
+struct config_problem {
+    int line = 0;
+    int column = 0;
+    std::string text;  ///< what is wrong, what was expected, what was probably meant
+};
+
+/// What reading a file gives: a configuration only when there is not one error.
+struct config_outcome {
+    std::optional<config> value;
+    std::vector<config_problem> errors;    ///< all of them, by line
+    std::vector<config_problem> warnings;  ///< accepted, but not as the writer may expect
+};
+
+/// Reads and validates YAML text. Never throws; YAML syntax errors are problems like any other.
+config_outcome parse_config(std::string_view yaml);
+
+/// parse_config() on a file's contents. An unreadable file is an error at line 1, column 1.
+config_outcome load_config(const std::string& path);
+
+/// `FILE:LINE:COL: text`, as `pgsluice --check` prints it.
+std::string format_problem(std::string_view file, const config_problem& found);
+
+/// The arguments of a start without a file.
+struct quick_start {
+    std::string listen;
+    std::vector<std::string> backends;  ///< NAME=HOST:PORT or NAME=/socket/dir:PORT
+    std::string state_dir;
+    std::string socket;
+    std::string workers;  ///< as the key `workers`; empty = auto
+};
+
+/// The configuration of `pgsluice --listen ... --backend ...`: one service `default`, routed to the
+/// first backend. state_dir and socket must be filled in by then (see private_directory()).
+result<config> quick_config(const quick_start& arguments);
+
+/// The effective configuration as YAML with every key; parse_config() reads it back as equal.
+std::string print_config(const config& value);
+
+/// configs/reference.md: every key with type, default, whether a reload applies it, and what it
+/// does.
+std::string config_reference();
+
+/// A key whose value differs between two configurations.
+struct config_change {
+    std::string key;  ///< dotted, as `services.app.hold.timeout`
+    std::string before;
+    std::string after;
+    bool needs_restart = false;
+};
+
+/// What a reload from `before` to `after` changes, in the order of the reference. Added backends
+/// are reloadable; anything else about services and backends coming or going needs a restart.
+std::vector<config_change> config_changes(const config& before, const config& after);
+
+}  // namespace pgsluice::control

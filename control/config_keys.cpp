@@ -1,0 +1,258 @@
+// The key tables. A row that is added here is parsed, validated, printed, compared at reload and
+// documented; nothing else has to be touched (configs/reference.md is generated from it).
+#include "control/config_keys.hpp"
+
+#include "control/config_values.hpp"
+
+namespace pgsluice::control {
+namespace {
+
+constexpr bool reloadable = true;
+constexpr bool at_start = false;
+
+using service = service_config;
+
+template <class Target, auto... Path>
+config_key<Target> text_key(config_key<Target> key) {
+    key.type = "text";
+    key.set = set_text<Target, Path...>;
+    key.show = show_text<Target, Path...>;
+    return key;
+}
+
+template <class Target, auto... Path>
+config_key<Target> duration_key(config_key<Target> key) {
+    key.type = "duration";
+    key.set = set_duration<Target, Path...>;
+    key.show = show_duration<Target, Path...>;
+    return key;
+}
+
+template <class Target, std::uint32_t Min, std::uint32_t Max, auto... Path>
+config_key<Target> number_key(config_key<Target> key) {
+    key.type = "whole number";
+    key.set = set_number<Target, Min, Max, Path...>;
+    key.show = show_number<Target, Path...>;
+    return key;
+}
+
+template <class Target, class Choice, auto... Path>
+config_key<Target> choice_key(config_key<Target> key) {
+    key.set = set_choice<Target, Choice, Path...>;
+    key.show = show_choice<Target, Choice, Path...>;
+    return key;
+}
+
+const config_key<config> globals[] = {
+    {.name = "control.socket",
+     .type = "path",
+     .initial = "/run/pgsluice/control.sock",
+     .doc = "The unix socket sluicectl talks to; created with mode 0600, peers are checked.",
+     .set = set_control_socket,
+     .show = show_text<config, &config::control, &control_config::socket>},
+    {.name = "control.state_dir",
+     .type = "path",
+     .initial = "/var/lib/pgsluice",
+     .doc = "Directory of the journal. Two daemons cannot share one.",
+     .set = set_state_dir,
+     .show = show_text<config, &config::control, &control_config::state_dir>},
+    {.name = "workers",
+     .type = "auto | whole number",
+     .unit = "threads",
+     .initial = "auto",
+     .doc = "Threads that relay; auto starts one per core.",
+     .set = set_workers,
+     .show = show_workers},
+    {.name = "http",
+     .type = "host:port",
+     .doc = "Metrics and health checks. Accepted, but not served by this version.",
+     .set = set_http,
+     .show = show_http},
+    choice_key<config, log_level, &config::log, &log_config::level>(
+        {.name = "log.level",
+         .type = "debug | info | warn | error",
+         .initial = "info",
+         .is_reloadable = reloadable,
+         .doc = "The least severe events that are logged to stderr."}
+    ),
+    choice_key<config, log_format, &config::log, &log_config::format>(
+        {.name = "log.format",
+         .type = "text | json",
+         .initial = "text",
+         .is_reloadable = reloadable,
+         .doc = "One event a line, either `event key=value ...` or a JSON object."}
+    ),
+    number_key<config, 0, 1'000'000'000, &config::testing, &testing_config::move_every>(
+        {.name = "testing.move_every",
+         .unit = "boundaries",
+         .initial = "0",
+         .is_reloadable = at_start,
+         .doc = "For test suites: moves every session to a fresh connection of its own backend at "
+                "every Nth boundary. 0 is off."}
+    ),
+};
+
+const config_key<service> services[] = {
+    {.name = "listen",
+     .type = "list of addresses",
+     .initial = "required",
+     .is_list = true,
+     .doc = "`host:port`, `[::]:port`, or a unix socket directory `/dir` (port 6432) or "
+            "`/dir:port`, whose socket is named `.s.PGSQL.PORT`.",
+     .set = add_listen,
+     .show = show_listen},
+    text_key<service, &service::route>(
+        {.name = "route",
+         .initial = "the only backend",
+         .doc =
+             "The backend that the sessions belong on at the first start; afterwards the journal "
+             "knows. Obligatory where there are several backends."}
+    ),
+    {.name = "auth.method",
+     .type = "trust | passthrough",
+     .initial = "trust",
+     .doc = "Both relay the backend's own authentication exchange. Sessions that had to give a "
+            "password cannot be moved.",
+     .set = set_auth,
+     .show = show_choice<service, auth_method, &service::auth>},
+    duration_key<service, &service::hold, &hold_config::timeout>(
+        {.name = "hold.timeout",
+         .initial = "2m",
+         .is_reloadable = reloadable,
+         .doc = "The longest a client waits at a closed gate before it is ended with 57P03."}
+    ),
+    duration_key<service, &service::hold, &hold_config::notice_after>(
+        {.name = "hold.notice_after",
+         .initial = "5s",
+         .is_reloadable = reloadable,
+         .doc = "When a waiting client gets a NOTICE that says what it waits for."}
+    ),
+    text_key<service, &service::admin, &admin_config::user>(
+        {.name = "admin.user",
+         .is_reloadable = reloadable,
+         .doc = "Login of the control plane's own connections, to every backend."}
+    ),
+    text_key<service, &service::admin, &admin_config::dbname>(
+        {.name = "admin.dbname",
+         .is_reloadable = reloadable,
+         .doc = "Database of the control plane's own connections."}
+    ),
+    text_key<service, &service::admin, &admin_config::passfile>(
+        {.name = "admin.passfile",
+         .is_reloadable = reloadable,
+         .doc = "libpq's password file (mode 0600) for that login."}
+    ),
+    text_key<service, &service::admin, &admin_config::service>(
+        {.name = "admin.service",
+         .is_reloadable = reloadable,
+         .doc = "A section of libpq's pg_service.conf with further settings for that login."}
+    ),
+    {.name = "admin.conninfo",
+     .type = "text",
+     .is_reloadable = reloadable,
+     .doc =
+         "Further libpq parameters for that login, such as `sslmode=verify-full`; the keys above "
+         "win. No address and no password.",
+     .set = set_conninfo,
+     .show = show_text<service, &service::admin, &admin_config::conninfo>},
+    choice_key<service, replication_kind, &service::replication, &replication_config::kind>(
+        {.name = "replication.kind",
+         .type = "none | physical | logical",
+         .initial = "none",
+         .is_reloadable = reloadable,
+         .doc = "How the new backend follows the old one; decides what a cutover waits for."}
+    ),
+    text_key<service, &service::replication, &replication_config::subscription>(
+        {.name = "replication.subscription",
+         .is_reloadable = reloadable,
+         .doc = "The subscription on the new backend; obligatory for `kind: logical`."}
+    ),
+    duration_key<service, &service::cutover, &cutover_config::drain_timeout>(
+        {.name = "cutover.drain_timeout",
+         .initial = "10s",
+         .is_reloadable = reloadable,
+         .doc = "How long a cutover waits for every session to reach a boundary."}
+    ),
+    duration_key<service, &service::cutover, &cutover_config::catch_up_timeout>(
+        {.name = "cutover.catch_up_timeout",
+         .initial = "30s",
+         .is_reloadable = reloadable,
+         .doc = "How long a cutover waits for the new backend to apply everything."}
+    ),
+    choice_key<service, pinned_policy, &service::cutover, &cutover_config::on_pinned>(
+        {.name = "cutover.on_pinned",
+         .type = "abort | terminate | wait",
+         .initial = "abort",
+         .is_reloadable = reloadable,
+         .doc = "What a cutover does about sessions that cannot be moved."}
+    ),
+    text_key<service, &service::cutover, &cutover_config::promote_command>(
+        {.name = "cutover.promote_command",
+         .is_reloadable = reloadable,
+         .doc = "Shell command that promotes the new backend (`kind: physical`); without it "
+                "pg_promote() is called."}
+    ),
+    number_key<service, 1, 1'000'000, &service::max_connections>(
+        {.name = "max_connections",
+         .unit = "clients",
+         .initial = "10000",
+         .is_reloadable = reloadable,
+         .doc = "Further clients get 53300."}
+    ),
+    duration_key<service, &service::connect_timeout>(
+        {.name = "connect_timeout",
+         .initial = "5s",
+         .is_reloadable = reloadable,
+         .doc = "How long reaching a backend may take."}
+    ),
+    duration_key<service, &service::login_timeout>(
+        {.name = "login_timeout",
+         .initial = "1m",
+         .is_reloadable = reloadable,
+         .doc = "How long a client's startup and authentication may take."}
+    ),
+    number_key<service, 1, 10'000, &service::moves_in_flight>(
+        {.name = "moves_in_flight",
+         .unit = "sessions",
+         .initial = "32",
+         .is_reloadable = reloadable,
+         .doc = "How many sessions are moved at the same time."}
+    ),
+};
+
+const config_key<backend_config> backends[] = {
+    {.name = "host",
+     .type = "host name, address or /socket/directory",
+     .initial = "required",
+     .doc = "Where the PostgreSQL server is reached.",
+     .set = set_backend_host,
+     .show = show_backend_host},
+    {.name = "port",
+     .type = "whole number",
+     .initial = "5432",
+     .doc = "Its port; for a socket directory the number in the socket's name.",
+     .set = set_backend_port,
+     .show = show_backend_port},
+};
+
+}  // namespace
+
+std::span<const config_key<config>> global_keys() {
+    return globals;
+}
+std::span<const config_key<service_config>> service_keys() {
+    return services;
+}
+std::span<const config_key<backend_config>> backend_keys() {
+    return backends;
+}
+
+bool is_valid_name(std::string_view name) {
+    constexpr std::size_t name_bytes_max = 63;
+    constexpr std::string_view allowed =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    return !name.empty() && name.size() <= name_bytes_max &&
+           name.find_first_not_of(allowed) == std::string_view::npos;
+}
+
+}  // namespace pgsluice::control

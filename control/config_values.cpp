@@ -1,0 +1,163 @@
+// Values with rules of their own: addresses, paths, libpq's connection strings.
+#include "control/config_values.hpp"
+
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <libpq-fe.h>
+
+#include <algorithm>
+#include <memory>
+
+namespace pgsluice::control {
+namespace {
+
+/// Parameters that pgsluice sets itself or that do not belong into a configuration file.
+std::optional<std::string> refused_parameter(std::string_view keyword) {
+    constexpr std::array<std::string_view, 3> own = {"host", "hostaddr", "port"};
+    if (std::find(own.begin(), own.end(), keyword) != own.end()) {
+        return "admin.conninfo sets " + std::string(keyword) +
+               ", expected none: the address is the backend's";
+    }
+    if (keyword == "password") {
+        return "admin.conninfo holds a password, expected admin.passfile to name a file with it";
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::string quoted(std::string_view text) {
+    return boost::json::serialize(boost::json::value(text));
+}
+
+problem set_workers(config& target, std::string_view text) {
+    if (text == "auto") {
+        target.workers = 0;
+        return std::nullopt;
+    }
+    if (set_number<config, 1, 256, &config::workers>(target, text)) {
+        return not_a(text, "valid", "auto or a whole number from 1 to 256");
+    }
+    return std::nullopt;
+}
+
+std::vector<std::string> show_workers(const config& target) {
+    return {target.workers == 0 ? "auto" : std::to_string(target.workers)};
+}
+
+problem set_http(config& target, std::string_view text) {
+    const auto address = parse_host_port(text, 0);
+    if (!address) {
+        return address.error().message;
+    }
+    if (address->is_socket()) {
+        return not_a(text, "valid", "host:port");
+    }
+    target.http = *address;
+    return std::nullopt;
+}
+
+std::vector<std::string> show_http(const config& target) {
+    return target.http ? std::vector{quoted(target.http->text())} : std::vector<std::string>{};
+}
+
+problem set_control_socket(config& target, std::string_view text) {
+    constexpr std::size_t path_bytes_max = 107;  // sockaddr_un::sun_path less its terminator
+    if (text.empty() || text.size() > path_bytes_max) {
+        return not_a(text, "valid", "a path of 1 to 107 bytes (the limit of a unix socket)");
+    }
+    return set_text<config, &config::control, &control_config::socket>(target, text);
+}
+
+problem set_state_dir(config& target, std::string_view text) {
+    if (text.empty()) {
+        return not_a(text, "valid", "a directory");
+    }
+    return set_text<config, &config::control, &control_config::state_dir>(target, text);
+}
+
+problem add_listen(service_config& target, std::string_view text) {
+    const auto address = parse_host_port(text, listen_port_default);
+    if (!address) {
+        return address.error().message;
+    }
+    if (std::find(target.listen.begin(), target.listen.end(), *address) != target.listen.end()) {
+        return "\"" + std::string(text) + "\" is listed twice, expected each address once";
+    }
+    target.listen.push_back(*address);
+    return std::nullopt;
+}
+
+std::vector<std::string> show_listen(const service_config& target) {
+    std::vector<std::string> texts;
+    for (const host_port& address : target.listen) {
+        texts.push_back(quoted(address.text()));
+    }
+    return texts;
+}
+
+problem set_auth(service_config& target, std::string_view text) {
+    constexpr std::array<std::string_view, 4> later = {"scram-sha-256", "md5", "cert", "peer"};
+    if (std::find(later.begin(), later.end(), text) != later.end()) {
+        return "auth method \"" + std::string(text) +
+               "\" is not implemented in this version, expected trust or passthrough (both relay "
+               "the backend's own authentication exchange)";
+    }
+    return set_choice<service_config, auth_method, &service_config::auth>(target, text);
+}
+
+problem set_conninfo(service_config& target, std::string_view text) {
+    if (auto wrong = set_text<service_config, &service_config::admin, &admin_config::conninfo>(
+            target, text
+        )) {
+        return wrong;
+    }
+    char* message = nullptr;
+    const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(
+        PQconninfoParse(target.admin.conninfo.c_str(), &message), &PQconninfoFree
+    );
+    const std::unique_ptr<char, decltype(&PQfreemem)> owned(message, &PQfreemem);
+    if (!options) {
+        std::string why = message == nullptr ? "out of memory" : message;
+        std::erase(why, '\n');
+        return "admin.conninfo: " + why + ", expected libpq's \"keyword=value ...\"";
+    }
+    for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
+        if (option->val == nullptr) {
+            continue;
+        }
+        if (auto refused = refused_parameter(option->keyword)) {
+            return refused;
+        }
+    }
+    return std::nullopt;
+}
+
+problem set_backend_host(backend_config& target, std::string_view text) {
+    if (text.empty() || text.find_first_of(" \t,") != std::string_view::npos) {
+        return not_a(text, "valid", "one host name, address or /socket/directory");
+    }
+    target.address.host = std::string(text);
+    return std::nullopt;
+}
+
+std::vector<std::string> show_backend_host(const backend_config& target) {
+    return {quoted(target.address.host)};
+}
+
+problem set_backend_port(backend_config& target, std::string_view text) {
+    struct port_value {
+        std::uint32_t number = 0;
+    } port;
+    if (auto wrong = set_number<port_value, 1, 65535, &port_value::number>(port, text)) {
+        return wrong;
+    }
+    target.address.port = static_cast<std::uint16_t>(port.number);
+    return std::nullopt;
+}
+
+std::vector<std::string> show_backend_port(const backend_config& target) {
+    return {std::to_string(target.address.port)};
+}
+
+}  // namespace pgsluice::control

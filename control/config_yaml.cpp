@@ -1,0 +1,242 @@
+// YAML text -> config. One reader walks the document beside the key tables and collects every
+// error:
+//
+//   document  = section(globals) + services
+//   services  = { NAME: section(services) + backends }
+//   backends  = { NAME: section(backends) }
+//
+// A section's rules across keys (route names a backend, ...) are checked after its keys were read,
+// at the position of the key they are about.
+#include "control/config_section.hpp"
+#include "control/config_values.hpp"
+
+namespace pgsluice::control {
+namespace {
+
+class reader {
+public:
+    config_outcome read(std::string_view text);
+
+private:
+    void read_document(const YAML::Node& document);
+    void read_services(const YAML::Node& map, place at);
+    void read_service(const std::string& name, const YAML::Node& node, place at);
+    void read_backends(service_config& service, const YAML::Node& map, place at);
+    void read_backend(service_config& service, const std::string& name, const YAML::Node&, place);
+    static void check_service(service_config& service, section<service_config>& s, place at);
+    static void check_route(service_config& service, section<service_config>& s, place at);
+    void check_listeners();
+    bool check_name(std::string_view what, const std::string& name, place at);
+    void error(place at, std::string text) {
+        outcome_.errors.push_back({at.line, at.column, std::move(text)});
+    }
+
+    config value_;
+    std::map<std::string, place> service_places_;
+    config_outcome outcome_;
+};
+
+bool reader::check_name(std::string_view what, const std::string& name, place at) {
+    if (is_valid_name(name)) {
+        return true;
+    }
+    const std::string kind = "a valid name of a " + std::string(what);
+    error(at, not_a(name, kind, "at most 63 letters, digits, _ and -"));
+    return false;
+}
+
+void reader::read_backend(
+    service_config& service, const std::string& name, const YAML::Node& node, place at
+) {
+    backend_config backend;
+    backend.name = name;
+    section<backend_config> s(
+        backend,
+        backend_keys(),
+        "services." + service.name + ".backends." + name,
+        "",
+        outcome_.errors
+    );
+    if (node.IsMap()) {
+        s.read(node);
+        s.require("host", at);
+    } else {
+        error(
+            place_of(node, at),
+            s.shown() + " is " + kind_of(node) + ", expected {host: ..., port: ...}"
+        );
+    }
+    service.backends.push_back(std::move(backend));
+}
+
+void reader::read_backends(service_config& service, const YAML::Node& map, place at) {
+    if (!map.IsMap() || map.size() == 0) {
+        error(
+            at,
+            "services." + service.name + ".backends is " + (map.IsMap() ? "empty" : kind_of(map)) +
+                ", expected NAME: {host: ..., port: ...}"
+        );
+        return;
+    }
+    for (const auto& entry : map) {
+        const place where = place_of(entry.first, at);
+        const std::string name = entry.first.IsScalar() ? entry.first.Scalar() : "";
+        if (service.find_backend(name) != nullptr) {
+            error(where, "backend \"" + name + "\" is given twice, expected each name once");
+        } else if (check_name("backend", name, where)) {
+            read_backend(service, name, entry.second, where);
+        }
+    }
+}
+
+void reader::check_route(service_config& service, section<service_config>& s, place at) {
+    if (service.backends.empty()) {
+        return;
+    }
+    if (!s.has("route")) {
+        if (service.backends.size() == 1) {
+            service.route = service.backends.front().name;
+        } else {
+            s.error(at, s.shown() + " has no \"route\", expected the name of one of its backends");
+        }
+        return;
+    }
+    if (service.find_backend(service.route) == nullptr) {
+        std::vector<std::string_view> names;
+        for (const auto& backend : service.backends) {
+            names.push_back(backend.name);
+        }
+        s.error(
+            s.at("route"),
+            s.shown() + ".route: " + not_a(service.route, "a backend", one_of(names)) +
+                did_you_mean(service.route, names)
+        );
+    }
+}
+
+/// Rules between keys of one service.
+void reader::check_service(service_config& service, section<service_config>& s, place at) {
+    s.require("listen", at);
+    s.require("backends", at);
+    check_route(service, s, at);
+    const bool is_logical = service.replication.kind == replication_kind::logical;
+    if (is_logical && service.replication.subscription.empty()) {
+        s.error(
+            s.at("replication.kind"),
+            s.shown() + ".replication is logical, expected \"subscription\" to name the "
+                        "subscription on the new backend"
+        );
+    }
+}
+
+void reader::read_service(const std::string& name, const YAML::Node& node, place at) {
+    service_config service;
+    service.name = name;
+    section<service_config> s(
+        service, service_keys(), "services." + name, "backends", outcome_.errors
+    );
+    if (!node.IsMap()) {
+        error(
+            place_of(node, at),
+            s.shown() + " is " + kind_of(node) + ", expected a mapping with listen and backends"
+        );
+        return;
+    }
+    const YAML::Node backends = s.read(node);
+    if (s.has("backends")) {
+        read_backends(service, backends, s.at("backends"));
+    }
+    check_service(service, s, at);
+    service_places_[name] = at;
+    value_.services.push_back(std::move(service));
+}
+
+void reader::read_services(const YAML::Node& map, place at) {
+    if (!map.IsMap() || map.size() == 0) {
+        error(
+            at,
+            std::string("services is ") + (map.IsMap() ? "empty" : kind_of(map)) +
+                ", expected NAME: {listen: ..., backends: ...}"
+        );
+        return;
+    }
+    for (const auto& entry : map) {
+        const place where = place_of(entry.first, at);
+        const std::string name = entry.first.IsScalar() ? entry.first.Scalar() : "";
+        if (service_places_.contains(name)) {
+            error(where, "service \"" + name + "\" is given twice, expected each name once");
+        } else if (check_name("service", name, where)) {
+            read_service(name, entry.second, where);
+        }
+    }
+}
+
+/// Two services cannot listen on one address.
+void reader::check_listeners() {
+    std::map<std::string, std::string> owners;
+    for (const service_config& service : value_.services) {
+        for (const host_port& address : service.listen) {
+            const auto [owner, is_new] = owners.emplace(address.text(), service.name);
+            if (!is_new) {
+                error(
+                    service_places_[service.name],
+                    "services." + service.name + ".listen: " + address.text() +
+                        " is taken by service \"" + owner->second +
+                        "\", expected an address of its own"
+                );
+            }
+        }
+    }
+}
+
+void reader::read_document(const YAML::Node& document) {
+    if (!document.IsMap()) {
+        error(
+            place_of(document, place{}),
+            "the file holds " + kind_of(document) + ", expected a mapping with services"
+        );
+        return;
+    }
+    section<config> s(value_, global_keys(), "", "services", outcome_.errors);
+    const YAML::Node services = s.read(document);
+    if (s.has("services")) {
+        read_services(services, s.at("services"));
+        check_listeners();
+    } else {
+        error(place{}, "the file has no \"services\", expected at least one");
+    }
+    if (value_.http) {
+        const place at = s.at("http");
+        outcome_.warnings.push_back(
+            {at.line, at.column, "http is accepted, but not served by this version"}
+        );
+    }
+}
+
+config_outcome reader::read(std::string_view text) {
+    try {
+        const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+        if (documents.size() > 1) {
+            error(place_of(documents[1], place{}), "a second YAML document, expected one");
+        }
+        read_document(documents.empty() ? YAML::Node() : documents.front());
+    } catch (const YAML::Exception& e) {
+        error(place_of(e.mark), "YAML: " + e.msg + ", expected a well-formed document");
+    }
+    const auto by_place = [](const config_problem& a, const config_problem& b) {
+        return std::pair(a.line, a.column) < std::pair(b.line, b.column);
+    };
+    std::stable_sort(outcome_.errors.begin(), outcome_.errors.end(), by_place);
+    if (outcome_.errors.empty()) {
+        outcome_.value = std::move(value_);
+    }
+    return std::move(outcome_);
+}
+
+}  // namespace
+
+config_outcome parse_config(std::string_view yaml) {
+    return reader().read(yaml);
+}
+
+}  // namespace pgsluice::control

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace pgsluice::control {
+
+/// The candidate that `word` was most likely meant to be: the smallest edit distance (insertion,
+/// deletion, substitution, swap of neighbours), at most a third of the word's length and at least 1
+/// edit tolerated. Empty when nothing is near. The view is the candidate's own.
+std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
+
+/// `; did you mean "NEAREST"?` or nothing.
+std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates);
+
+/// `a, b or c`, for "expected ..." texts.
+std::string one_of(std::span<const std::string_view> words);
+
+}  // namespace pgsluice::control

@@ -1,0 +1,427 @@
+#include "control/config.hpp"
+#include "control/config_keys.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace pgsluice::control {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr std::string_view smallest = R"(services:
+  app:
+    listen: ["127.0.0.1:6432"]
+    backends:
+      blue: {host: localhost}
+)";
+
+std::string file_text(const std::string& relative) {
+    const auto root = std::filesystem::path(__FILE__).parent_path() / "../../..";
+    std::ifstream file(root / relative);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+std::vector<std::string> errors_of(std::string_view yaml) {
+    std::vector<std::string> lines;
+    for (const config_problem& problem : parse_config(yaml).errors) {
+        lines.push_back(format_problem("f", problem));
+    }
+    return lines;
+}
+
+/// `body` as the mapping of service `app`, indented by the caller by 4 blanks.
+std::vector<std::string> errors_of_service(std::string_view body) {
+    return errors_of(std::string(smallest) + std::string(body));
+}
+
+TEST(Config, SmallestFileTakesEveryDefault) {
+    const config_outcome outcome = parse_config(smallest);
+    ASSERT_TRUE(outcome.value.has_value());
+    EXPECT_THAT(outcome.warnings, IsEmpty());
+    const config& value = *outcome.value;
+    EXPECT_EQ(value.control, control_config{});
+    EXPECT_EQ(value.workers, 0u);
+    ASSERT_THAT(value.services, SizeIs(1));
+    const service_config& service = value.services[0];
+    EXPECT_EQ(service.route, "blue") << "the only backend is the route";
+    EXPECT_EQ(service.backends[0].address, (host_port{"localhost", 5432}));
+    EXPECT_EQ(service.hold, hold_config{});
+    EXPECT_EQ(service.max_connections, 10'000u);
+}
+
+TEST(Config, ExampleFileIsValidAndReadAsWritten) {
+    const config_outcome outcome = parse_config(file_text("configs/pgsluice.yaml"));
+    ASSERT_THAT(outcome.errors, IsEmpty());
+    const service_config* service = outcome.value->find_service("app");
+    ASSERT_NE(service, nullptr);
+    EXPECT_THAT(service->listen, ElementsAre(host_port{"127.0.0.1", 6432}));
+    EXPECT_EQ(service->find_backend("green")->address, (host_port{"127.0.0.1", 5433}));
+    EXPECT_EQ(service->route, "blue");
+    EXPECT_EQ(service->hold.timeout, milliseconds(120'000));
+    EXPECT_EQ(service->admin.passfile, "/etc/pgsluice/pgpass");
+    EXPECT_EQ(service->replication.kind, replication_kind::logical);
+    EXPECT_EQ(service->replication.subscription, "app_sub");
+    EXPECT_EQ(service->cutover.on_pinned, pinned_policy::abort);
+    EXPECT_EQ(service->find_backend("red"), nullptr);
+    EXPECT_EQ(outcome.value->find_service("none"), nullptr);
+}
+
+TEST(Config, EveryKeyOfTheContractIsRead) {
+    const config_outcome outcome = parse_config(R"(
+control: {socket: /tmp/s, state_dir: /tmp/d}
+workers: 3
+http: 127.0.0.1:6433
+log: {level: debug, format: json}
+services:
+  app:
+    listen: ["[::]:6432", /run/pg, "/run/pg:7000"]
+    backends: {blue: {host: /run/postgresql, port: 5440}, green: {host: b}}
+    route: green
+    auth: {method: passthrough}
+    hold: {timeout: 3m, notice_after: 250ms}
+    admin: {user: u, dbname: d, passfile: p, service: s, conninfo: "sslmode=require"}
+    replication: {kind: physical}
+    cutover: {drain_timeout: 1s, catch_up_timeout: 2s, on_pinned: wait, promote_command: "a b"}
+    max_connections: 7
+    connect_timeout: 8s
+    login_timeout: 9s
+    moves_in_flight: 10
+testing: {move_every: 12}
+)");
+    ASSERT_THAT(outcome.errors, IsEmpty());
+    ASSERT_THAT(outcome.warnings, SizeIs(1));
+    EXPECT_EQ(
+        format_problem("f", outcome.warnings[0]),
+        "f:4:7: http is accepted, but not served by this version"
+    );
+    const config& value = *outcome.value;
+    EXPECT_EQ(value.workers, 3u);
+    EXPECT_EQ(value.http, (host_port{"127.0.0.1", 6433}));
+    EXPECT_EQ(value.log.level, log_level::debug);
+    EXPECT_EQ(value.log.format, log_format::json);
+    EXPECT_EQ(value.testing.move_every, 12u);
+    const service_config& service = value.services[0];
+    EXPECT_THAT(
+        service.listen,
+        ElementsAre(host_port{"::", 6432}, host_port{"/run/pg", 6432}, host_port{"/run/pg", 7000})
+    );
+    EXPECT_EQ(service.find_backend("blue")->address, (host_port{"/run/postgresql", 5440}));
+    EXPECT_EQ(service.auth, auth_method::passthrough);
+    EXPECT_EQ(service.hold.notice_after, milliseconds(250));
+    EXPECT_EQ(service.admin, (admin_config{"u", "d", "p", "s", "sslmode=require"}));
+    EXPECT_EQ(service.replication.kind, replication_kind::physical);
+    EXPECT_EQ(service.cutover.on_pinned, pinned_policy::wait);
+    EXPECT_EQ(service.cutover.promote_command, "a b");
+    EXPECT_EQ(service.max_connections, 7u);
+    EXPECT_EQ(service.connect_timeout, milliseconds(8000));
+    EXPECT_EQ(service.login_timeout, milliseconds(9000));
+    EXPECT_EQ(service.moves_in_flight, 10u);
+}
+
+TEST(ConfigErrors, UnknownKeysNameTheNearestOne) {
+    EXPECT_THAT(
+        errors_of_service("    hodl: {timeout: 1s}\n"),
+        ElementsAre("f:6:5: unknown key \"hodl\" in services.app, expected listen, route, auth, "
+                    "hold, admin, replication, cutover, max_connections, connect_timeout, "
+                    "login_timeout, moves_in_flight or backends; did you mean "
+                    "\"hold\"?")
+    );
+    EXPECT_THAT(
+        errors_of_service("    hold: {timeuot: 1s}\n"),
+        ElementsAre("f:6:12: unknown key \"timeuot\" in services.app.hold, expected timeout or "
+                    "notice_after; did you mean \"timeout\"?")
+    );
+    EXPECT_THAT(
+        errors_of_service("    drain_timeout: 1s\n"),
+        ElementsAre(HasSubstr("did you mean \"services.app.cutover.drain_timeout\"?"))
+    );
+    EXPECT_THAT(
+        errors_of(std::string(smallest) + "service: {}\n"),
+        ElementsAre(HasSubstr("f:6:1: unknown key \"service\", expected control, workers"))
+    );
+    EXPECT_THAT(
+        errors_of_service("      blue2: {host: a, prot: 1}\n"),
+        testing::Contains(HasSubstr("did you mean \"port\"?"))
+    );
+}
+
+TEST(ConfigErrors, AllOfAFileAreReportedInOrder) {
+    const auto errors = errors_of(R"(workers: many
+control: {sokcet: /tmp/x}
+services:
+  app:
+    listen: [localhost, "127.0.0.1:99999", "127.0.0.1:1", "127.0.0.1:1"]
+    backends:
+      blue: {port: 70000}
+      "b b": {host: x}
+    hold: {timeout: 10}
+    auth: {method: scram-sha-256}
+)");
+    EXPECT_THAT(
+        errors,
+        ElementsAre(
+            HasSubstr("f:1:10: workers: \"many\" is not valid, expected auto or a whole number"),
+            HasSubstr("f:2:11: unknown key \"sokcet\" in control"),
+            HasSubstr("f:5:14: services.app.listen: \"localhost\" has no port"),
+            HasSubstr("f:5:25: services.app.listen: \"127.0.0.1:99999\" has no valid port"),
+            HasSubstr("f:5:59: services.app.listen: \"127.0.0.1:1\" is listed twice"),
+            HasSubstr("f:7:7: services.app.backends.blue has no \"host\", expected one"),
+            HasSubstr("f:7:20: services.app.backends.blue.port: \"70000\" is not valid"),
+            HasSubstr("f:8:7: \"b b\" is not a valid name of a backend"),
+            HasSubstr("f:9:21: services.app.hold.timeout: \"10\" has no unit"),
+            HasSubstr("f:10:20: services.app.auth.method: auth method \"scram-sha-256\" is not "
+                      "implemented in this version")
+        )
+    );
+}
+
+TEST(ConfigErrors, SyntaxErrorsHaveAPositionToo) {
+    EXPECT_THAT(errors_of("services:\n  app: [1, 2\n"), ElementsAre(HasSubstr("f:3:1: YAML: ")));
+    EXPECT_THAT(errors_of("a: b: c\n"), ElementsAre(HasSubstr("f:1:5: YAML: ")));
+    EXPECT_THAT(errors_of("services:\n\tapp: 1\n"), ElementsAre(HasSubstr("f:2:5: YAML: ")));
+    EXPECT_THAT(errors_of("services: *nobody\n"), ElementsAre(HasSubstr("YAML: ")));
+    EXPECT_THAT(
+        errors_of(std::string(smallest) + "---\nservices: {}\n"),
+        ElementsAre(HasSubstr("a second YAML document"))
+    );
+}
+
+TEST(ConfigErrors, WrongShapesSayWhatWasExpected) {
+    EXPECT_THAT(
+        errors_of(""), ElementsAre(HasSubstr("the file holds nothing, expected a mapping"))
+    );
+    EXPECT_THAT(errors_of("[1]"), ElementsAre(HasSubstr("f:1:1: the file holds a list")));
+    EXPECT_THAT(errors_of("workers: 1\n"), ElementsAre(HasSubstr("has no \"services\"")));
+    EXPECT_THAT(errors_of("services:\n"), ElementsAre(HasSubstr("services is nothing")));
+    EXPECT_THAT(errors_of("services: {}\n"), ElementsAre(HasSubstr("services is empty")));
+    EXPECT_THAT(errors_of("services: {app: 1}\n"), ElementsAre(HasSubstr("services.app is \"1\"")));
+    EXPECT_THAT(
+        errors_of("services: {app: {listen: \"a:1\", backends: {b: {host: h}}}}\n"),
+        ElementsAre(HasSubstr("services.app.listen is \"a:1\", expected a value of type: list"))
+    );
+    EXPECT_THAT(
+        errors_of("services: {app: {listen: [], backends: {b: {host: h}}}}\n"),
+        ElementsAre(HasSubstr("services.app.listen is empty"))
+    );
+    EXPECT_THAT(
+        errors_of("services: {app: {listen: [[a]], backends: {b: h}}}\n"),
+        ElementsAre(
+            HasSubstr("services.app.listen holds a list"),
+            HasSubstr("services.app.backends.b is \"h\"")
+        )
+    );
+    EXPECT_THAT(
+        errors_of_service("    hold: 10s\n"),
+        ElementsAre(HasSubstr("services.app.hold is \"10s\", expected a mapping of timeout"))
+    );
+    EXPECT_THAT(
+        errors_of_service("    route: {a: b}\n"),
+        ElementsAre(
+            HasSubstr("services.app.route is a mapping"), HasSubstr("route: \"\" is not a backend")
+        )
+    );
+    EXPECT_THAT(errors_of_service("    [a]: b\n"), ElementsAre(HasSubstr("a key is a list")));
+    EXPECT_THAT(
+        errors_of_service("    route:\n"),
+        testing::Contains(HasSubstr("services.app.route is nothing"))
+    );
+}
+
+TEST(ConfigErrors, DuplicatesAreRefused) {
+    EXPECT_THAT(
+        errors_of_service("    listen: [\"a:2\"]\n"),
+        ElementsAre(HasSubstr("f:6:5: key \"listen\" is given twice in services.app"))
+    );
+    EXPECT_THAT(
+        errors_of("services:\n  a: {listen: [\"h:1\"], backends: {b: {host: h}, b: {host: i}}}\n"
+                  "  a: {}\n"),
+        ElementsAre(
+            HasSubstr("backend \"b\" is given twice"), HasSubstr("service \"a\" is given twice")
+        )
+    );
+    EXPECT_THAT(
+        errors_of("services:\n  a: {listen: [\"h:1\"], backends: {b: {host: h}}}\n"
+                  "  b: {listen: [\"h:1\"], backends: {b: {host: h}}}\n"),
+        ElementsAre("f:3:3: services.b.listen: h:1 is taken by service \"a\", expected an address "
+                    "of its own")
+    );
+}
+
+TEST(ConfigErrors, RulesBetweenKeysAreChecked) {
+    EXPECT_THAT(
+        errors_of_service("      green: {host: h}\n"),
+        ElementsAre(HasSubstr("f:2:3: services.app has no \"route\", expected the name of one"))
+    );
+    EXPECT_THAT(
+        errors_of_service("    route: bleu\n"),
+        ElementsAre("f:6:12: services.app.route: \"bleu\" is not a backend, expected blue; did you "
+                    "mean \"blue\"?")
+    );
+    EXPECT_THAT(
+        errors_of_service("    replication: {kind: logical}\n"),
+        ElementsAre(HasSubstr("f:6:25: services.app.replication is logical, expected "))
+    );
+}
+
+TEST(ConfigErrors, AdminConninfoIsJudgedByLibpq) {
+    EXPECT_THAT(errors_of_service("    admin: {conninfo: \"sslmode=prefer\"}\n"), IsEmpty());
+    EXPECT_THAT(
+        errors_of_service("    admin: {conninfo: \"nonsense=1\"}\n"),
+        ElementsAre(HasSubstr("invalid connection option \"nonsense\""))
+    );
+    EXPECT_THAT(
+        errors_of_service("    admin: {conninfo: \"host=elsewhere\"}\n"),
+        ElementsAre(HasSubstr("admin.conninfo sets host"))
+    );
+    EXPECT_THAT(
+        errors_of_service("    admin: {conninfo: \"password=secret\"}\n"),
+        ElementsAre(HasSubstr("expected admin.passfile"))
+    );
+}
+
+TEST(ConfigErrors, UnreadableFileIsAnError) {
+    const config_outcome missing = load_config("/nonexistent/pgsluice.yaml");
+    ASSERT_THAT(missing.errors, SizeIs(1));
+    EXPECT_EQ(
+        format_problem("x", missing.errors[0]),
+        "x:1:1: the file cannot be read, expected a YAML configuration"
+    );
+    EXPECT_FALSE(load_config("/").value.has_value());
+}
+
+TEST(ConfigErrors, HostileTextNeverThrows) {
+    const std::string example = file_text("configs/pgsluice.yaml");
+    for (std::size_t cut = 0; cut < example.size(); cut += 7) {
+        parse_config(std::string_view(example).substr(0, cut));
+        std::string changed = example;
+        changed[cut] = static_cast<char>(cut % 256);
+        parse_config(changed);
+    }
+    parse_config("a: &a [*a, *a]\nservices: &b {app: *b}\n");
+    parse_config(std::string(5000, '['));
+    parse_config(std::string("\0\xff\xfe", 3));
+}
+
+TEST(QuickConfig, BuildsOneServiceRoutedToTheFirstBackend) {
+    const auto value = quick_config(
+        {.listen = "127.0.0.1:6432",
+         .backends = {"blue=127.0.0.1:5432", "green=/run/postgresql:5433"},
+         .state_dir = "/tmp/s",
+         .socket = "/tmp/s/control.sock",
+         .workers = "2"}
+    );
+    ASSERT_TRUE(value.has_value());
+    EXPECT_EQ(value->workers, 2u);
+    EXPECT_EQ(value->control.state_dir, "/tmp/s");
+    ASSERT_THAT(value->services, SizeIs(1));
+    const service_config& service = value->services[0];
+    EXPECT_EQ(service.name, "default");
+    EXPECT_EQ(service.route, "blue");
+    EXPECT_EQ(service.find_backend("green")->address, (host_port{"/run/postgresql", 5433}));
+    EXPECT_EQ(parse_config(print_config(*value)).value, *value);
+}
+
+TEST(QuickConfig, SaysWhichArgumentIsWrong) {
+    const quick_start good{
+        .listen = "h:1", .backends = {"a=h:2"}, .state_dir = "s", .socket = "c", .workers = ""};
+    const auto message = [&](auto change) {
+        quick_start arguments = good;
+        change(arguments);
+        const auto value = quick_config(arguments);
+        return value.has_error() ? value.error().message : "";
+    };
+    EXPECT_EQ(message([](quick_start&) {}), "");
+    EXPECT_THAT(message([](auto& a) { a.listen = "x"; }), HasSubstr("--listen: \"x\" has no port"));
+    EXPECT_THAT(message([](auto& a) { a.backends = {}; }), HasSubstr("--backend: none is given"));
+    EXPECT_THAT(message([](auto& a) { a.backends = {"h:2"}; }), HasSubstr("NAME=HOST:PORT"));
+    EXPECT_THAT(message([](auto& a) { a.backends = {"a=h"}; }), HasSubstr("has no port"));
+    EXPECT_THAT(message([](auto& a) { a.backends = {"a=h:1", "a=h:2"}; }), HasSubstr("twice"));
+    EXPECT_THAT(message([](auto& a) { a.workers = "0"; }), HasSubstr("--workers: "));
+    EXPECT_THAT(message([](auto& a) { a.socket = ""; }), HasSubstr("--socket: "));
+    EXPECT_THAT(message([](auto& a) { a.state_dir = ""; }), HasSubstr("--state-dir: "));
+}
+
+TEST(PrintConfig, ReadsBackAsEqual) {
+    const config example = *parse_config(file_text("configs/pgsluice.yaml")).value;
+    EXPECT_EQ(parse_config(print_config(example)).value, example);
+    config odd = *parse_config(smallest).value;
+    odd.services[0].admin.user = "o'\"\\ : # é";
+    odd.services[0].name = "123";
+    odd.services[0].backends[0].name = "null";
+    odd.services[0].route = "null";
+    odd.http = host_port{"::1", 80};
+    EXPECT_EQ(parse_config(print_config(odd)).value, odd);
+}
+
+/// The documented default of every key is the one the code uses.
+template <class Target>
+void expect_documented_defaults(std::span<const config_key<Target>> keys) {
+    for (const auto& key : keys) {
+        if (key.initial.empty() || key.is_list || key.initial.find(' ') != std::string_view::npos ||
+            key.initial == "required") {
+            continue;
+        }
+        Target target;
+        const auto initial = key.show(target);
+        EXPECT_EQ(key.set(target, key.initial), std::nullopt) << key.name;
+        EXPECT_EQ(key.show(target), initial) << key.name;
+    }
+}
+
+TEST(ConfigReference, DocumentsTheDefaultsInUse) {
+    expect_documented_defaults(global_keys());
+    expect_documented_defaults(service_keys());
+    expect_documented_defaults(backend_keys());
+}
+
+TEST(ConfigReference, FileIsCurrent) {
+    EXPECT_EQ(file_text("configs/reference.md"), config_reference())
+        << "run: pgsluice --print-reference > configs/reference.md";
+}
+
+TEST(ConfigChanges, TellsWhatNeedsARestart) {
+    const config before = *parse_config(file_text("configs/pgsluice.yaml")).value;
+    EXPECT_THAT(config_changes(before, before), IsEmpty());
+    config after = before;
+    after.log.level = log_level::debug;
+    after.workers = 2;
+    after.services[0].hold.timeout = milliseconds(1);
+    after.services[0].backends[0].address.port = 1;
+    after.services[0].backends.push_back({"red", {"h", 1}});
+    after.services.push_back({});
+    after.services[1].name = "more";
+    std::vector<std::string> lines;
+    for (const config_change& change : config_changes(before, after)) {
+        lines.push_back(
+            change.key + ": " + change.before + " -> " + change.after +
+            (change.needs_restart ? " restart" : "")
+        );
+    }
+    EXPECT_THAT(
+        lines,
+        ElementsAre(
+            "workers: auto -> 2 restart",
+            "log.level: info -> debug",
+            "services.app.hold.timeout: 2m -> 1ms",
+            "services.app.backends.blue.port: 5432 -> 1 restart",
+            "services.app.backends.red:  -> h:1",
+            "services.more:  -> present restart"
+        )
+    );
+    EXPECT_THAT(config_changes(after, before), SizeIs(6));
+    EXPECT_TRUE(config_changes(after, before).back().needs_restart);
+}
+
+}  // namespace
+}  // namespace pgsluice::control
