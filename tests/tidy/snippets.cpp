@@ -1,0 +1,183 @@
+// What each rule has to flag, next to what only looks like it.
+#include "tests/tidy/snippets.hpp"
+
+namespace pgsluice::tidy {
+
+std::string repeated(std::string_view line, std::size_t times) {
+    std::string out;
+    for (std::size_t i = 0; i < times; ++i) {
+        out += line;
+    }
+    return out;
+}
+
+void PrintTo(const snippet& row, std::ostream* out) {
+    *out << row.name;
+}
+
+namespace {
+
+/// Lines of a function's body, to be put between a signature and a brace.
+const std::string body = repeated("    ++x;\n", 70);
+const std::string long_function = "int f(int x) {\n" + body + "}\n";
+const std::string fair_function = "int f(int x) {\n" + repeated("    ++x;\n", 68) + "}\n";
+
+}  // namespace
+
+const std::vector<snippet> snippets = {
+    {"protocol_includes_proxy",
+     "protocol/a.cpp",
+     "#include \"proxy/worker.hpp\"\n",
+     "a.cpp:1: includes proxy/worker.hpp: against the arrows"},
+    {"protocol_includes_control",
+     "protocol/a.hpp",
+     "#pragma once\n\n#include \"control/mode.hpp\"\n",
+     "a.hpp:3: includes control/mode.hpp: against"},
+    {"protocol_includes_a_system_header",
+     "protocol/a.cpp",
+     "#include <sys/socket.h>\n",
+     "protocol sees only"},
+    {"protocol_includes_another_boost",
+     "protocol/a.cpp",
+     "#include <boost/json.hpp>\n",
+     "protocol sees only"},
+    {"protocol_includes_its_own",
+     "protocol/a.cpp",
+     "#include \"protocol/a.hpp\"\n#include <openssl/evp.h>\n#include "
+     "<boost/system/result.hpp>\n#include <span>\n",
+     nullptr},
+    {"proxy_includes_control",
+     "proxy/a.cpp",
+     "# include \"control/journal.hpp\"\n",
+     "against the arrows"},
+    {"proxy_includes_libpq",
+     "proxy/a.cpp",
+     "#include <libpq-fe.h>\n",
+     "a library of control's alone"},
+    {"proxy_includes_yaml",
+     "proxy/a.cpp",
+     "#include <yaml-cpp/yaml.h>\n",
+     "a library of control's alone"},
+    {"proxy_includes_protocol",
+     "proxy/a.cpp",
+     "#include \"protocol/a.hpp\"\n#include <sys/epoll.h>\n",
+     nullptr},
+    {"control_includes_a_worker",
+     "control/a.cpp",
+     "#include \"proxy/worker.hpp\"\n",
+     "control sees only"},
+    {"control_includes_the_engine",
+     "control/a.cpp",
+     "#include \"proxy/engine.hpp\"\n#include <libpq-fe.h>\n",
+     nullptr},
+    {"sources_include_tests",
+     "control/a.cpp",
+     "#include \"tests/support/b.hpp\"\n",
+     "nothing includes tests/"},
+    {"include_of_a_source", "tests/a.cpp", "#include \"proxy/worker.cpp\"\n", "headers of our own"},
+    {"include_without_its_folder", "proxy/a.cpp", "#include \"worker.hpp\"\n", "from the root"},
+    {"include_in_a_comment", "protocol/a.cpp", "// #include \"proxy/worker.hpp\"\n", nullptr},
+
+    {"long_file", "proxy/a.cpp", repeated("int x;\n", 451), "more than 450 lines"},
+    {"fair_file", "proxy/a.cpp", repeated("int x;\n", 450), nullptr},
+    {"long_line",
+     "proxy/a.cpp",
+     "int " + std::string(97, 'x') + ";\n",
+     "a.cpp:1: more than 100 columns"},
+    {"long_line_of_two_byte_letters", "proxy/a.cpp", "// " + repeated("ü", 97) + "\n", nullptr},
+    {"long_line_with_an_address",
+     "proxy/a.cpp",
+     "// https://example.org/" + std::string(90, 'x') + "\n",
+     nullptr},
+    {"long_line_in_a_raw_string",
+     "proxy/a.cpp",
+     "auto q = R\"(\n" + std::string(120, 'x') + "\n)\";\n",
+     nullptr},
+    {"long_line_in_a_plain_string",
+     "proxy/a.cpp",
+     "auto q = \"" + std::string(120, 'x') + "\";\n",
+     "more than 100 columns"},
+
+    {"long_function",
+     "proxy/a.cpp",
+     long_function,
+     "a.cpp:1: function has more than 70 lines: int f(int x)"},
+    {"fair_function", "proxy/a.cpp", fair_function, nullptr},
+    {"two_fair_functions", "proxy/a.cpp", fair_function + fair_function, nullptr},
+    {"long_function_in_a_namespace",
+     "proxy/a.cpp",
+     "namespace a::b {\n" + long_function + "}\n",
+     "a.cpp:2: function"},
+    {"long_function_in_a_class",
+     "proxy/a.cpp",
+     "class c : d<int> {\npublic:\n" + long_function + "};\n",
+     "function has more"},
+    {"long_function_in_a_second_section",
+     "proxy/a.cpp",
+     "struct c {\n    int x{3};\nprivate:\n    struct d {\n" + long_function + "};\n};\n",
+     "function has more"},
+    {"long_constructor",
+     "proxy/a.cpp",
+     "c::c(int x) noexcept : a_{x}, b_(1) {\n" + body + "}\n",
+     "function has more"},
+    {"long_constructor_ending_in_a_brace",
+     "proxy/a.cpp",
+     "c::c(int x) : b_(1), a_{x} {\n" + body + "}\n",
+     "function has more"},
+    {"long_method",
+     "proxy/a.cpp",
+     "template <class T>\nauto c<T>::f() const noexcept -> int {\n" + body + "}\n",
+     "function has more"},
+    {"long_test", "tests/a.cpp", "TEST(A, B) {\n" + body + "}\n", "function has more"},
+    {"long_lambda",
+     "proxy/a.cpp",
+     "const auto f = [](int x) {\n" + body + "};\n",
+     "function has more"},
+    {"long_function_behind_a_brace_in_a_literal",
+     "proxy/a.cpp",
+     "char c = '{';\nauto s = \"{\";\nint n = 1'000;\n// it's {\n#define X {\n" + long_function,
+     "a.cpp:6: function"},
+    {"long_table",
+     "proxy/a.cpp",
+     "constexpr std::array<row, 90> rows{{\n" + repeated("    {1, f(2)},\n", 90) + "}};\n",
+     nullptr},
+    {"long_table_made_by_a_call",
+     "proxy/a.cpp",
+     "constexpr auto rows = std::to_array<row>({\n" + repeated("    {1, 2},\n", 90) + "});\n",
+     nullptr},
+    {"long_enumeration",
+     "proxy/a.hpp",
+     "#pragma once\nenum class x : int {\n" + repeated("    y,\n", 90) + "};\n",
+     nullptr},
+    {"long_class",
+     "proxy/a.hpp",
+     "#pragma once\nstruct x {\n" + repeated("    int f(int) const;\n", 90) + "};\n",
+     nullptr},
+
+    {"header_without_pragma",
+     "proxy/a.hpp",
+     "// #pragma once\nint x;\n",
+     "header without #pragma once"},
+    {"header_using_a_namespace",
+     "proxy/a.hpp",
+     "#pragma once\nusing  namespace std;\n",
+     "a.hpp:2: using namespace"},
+    {"source_using_a_namespace", "proxy/a.cpp", "using namespace std::chrono_literals;\n", nullptr},
+
+    {"untagged_todo", "control/a.cpp", "int x;  // TODO: later\n", "a.cpp:1: TODO without"},
+    {"untagged_fixme", "tests/a.cpp", "/* FIXME(me) */\n", "TODO without"},
+    {"tagged_todo", "control/a.cpp", "// TODO(#12): later\n", nullptr},
+    {"detached_coroutine", "proxy/a.cpp", "spawn(x, detached);\n", "banned: swallows"},
+    {"detached_thread", "control/a.cpp", "t.detach();\n", "banned: swallows"},
+    {"detached_in_a_comment",
+     "proxy/a.cpp",
+     "// a detached signature\nauto s = \"detached\";\n",
+     nullptr},
+    {"sleep_in_the_data_plane",
+     "proxy/a.cpp",
+     "std::this_thread::sleep_for(1s);\n",
+     "banned: a worker"},
+    {"sleep_in_control", "control/a.cpp", "std::this_thread::sleep_for(1s);\n", nullptr},
+};
+
+}  // namespace pgsluice::tidy
