@@ -1,0 +1,42 @@
+// Faults on demand; the variable is read at each point, so that a test can change it while running.
+#include "control/fault.hpp"
+
+#include <csignal>
+#include <cstdlib>
+#include <string>
+
+namespace pgsluice::control {
+namespace {
+
+/// The action that `faults` asks for at `name`; empty for none.
+std::string_view action_at(std::string_view faults, std::string_view name) {
+    while (!faults.empty()) {
+        const std::string_view fault = faults.substr(0, faults.find(','));
+        faults.remove_prefix(std::min(faults.size(), fault.size() + 1));
+        const std::size_t equals = fault.rfind('=');
+        if (equals != std::string_view::npos && fault.substr(0, equals) == name) {
+            return fault.substr(equals + 1);
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+result<void> fault_point(std::string_view name) {
+    const char* faults = std::getenv("PGSLUICE_FAULT");  // NOLINT(concurrency-mt-unsafe)
+    if (faults == nullptr) {
+        return {};
+    }
+    const std::string_view action = action_at(faults, name);
+    if (action == "kill") {
+        std::raise(SIGKILL);
+    } else if (action == "stop") {
+        std::raise(SIGSTOP);
+    } else if (action == "error") {
+        return failure{"XX000", "fault injected at " + std::string(name), {}, {}};
+    }
+    return {};
+}
+
+}  // namespace pgsluice::control

@@ -1,0 +1,44 @@
+#include "control/fault.hpp"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace pgsluice::control {
+namespace {
+
+/// How a child ends or stops that passes the point `here` with these faults.
+int status_of_child(const char* faults) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::setenv("PGSLUICE_FAULT", faults, 1);
+        ::_exit(fault_point("here").has_value() ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(child, &status, WUNTRACED);
+    if (WIFSTOPPED(status)) {
+        int ignored = 0;
+        ::kill(child, SIGKILL);
+        ::waitpid(child, &ignored, 0);
+    }
+    return status;
+}
+
+TEST(FaultPoint, DoesNothingUnlessNamed) {
+    EXPECT_TRUE(fault_point("here").has_value());
+    for (const char* faults : {"", "there=kill", "here", "here=", "her=kill", "heree=kill,,="}) {
+        EXPECT_EQ(status_of_child(faults), 0) << faults;
+    }
+}
+
+TEST(FaultPoint, KillsStopsOrFailsOnDemand) {
+    EXPECT_EQ(WTERMSIG(status_of_child("there=error,here=kill")), SIGKILL);
+    EXPECT_TRUE(WIFSTOPPED(status_of_child("here=stop")));
+    EXPECT_EQ(WEXITSTATUS(status_of_child("here=error,there=kill")), 1);
+}
+
+}  // namespace
+}  // namespace pgsluice::control
