@@ -1,0 +1,288 @@
+// The table of operator commands and the requests that fit it.
+#include "control/commands.hpp"
+
+#include "control/duration.hpp"
+#include "control/nearest.hpp"
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+
+#include <algorithm>
+#include <vector>
+
+namespace pgsluice::control {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view groupings[] = {"backend", "state", "user", "prefix", "pin"};
+constexpr std::string_view pause_policies[] = {"resume", "terminate", "keep"};
+constexpr std::string_view pinned_policies[] = {"abort", "terminate", "wait"};
+
+constexpr command_argument sessions_arguments[] = {
+    {.name = "by",
+     .type = argument_type::choice,
+     .choices = groupings,
+     .help = "count sessions in groups instead of listing each"},
+};
+constexpr command_argument pause_arguments[] = {
+    {.name = "timeout",
+     .type = argument_type::duration,
+     .help = "how long to wait for every session to park (default 10s)"},
+    {.name = "on-timeout",
+     .type = argument_type::choice,
+     .choices = pause_policies,
+     .help = "at the deadline: reopen (default), end the blockers, or stay paused"},
+};
+constexpr command_argument retarget_arguments[] = {
+    {.name = "BACKEND", .is_required = true, .help = "where the sessions shall belong"},
+};
+constexpr command_argument cutover_arguments[] = {
+    {.name = "to", .is_required = true, .help = "the new backend"},
+    {.name = "plan", .help = "file with deviations from the configured steps"},
+    {.name = "dry-run",
+     .type = argument_type::flag,
+     .help = "print the plan with live readings, change nothing"},
+    {.name = "timeout",
+     .type = argument_type::duration,
+     .help = "deadline of the drain (default: cutover.drain_timeout)"},
+    {.name = "on-pinned",
+     .type = argument_type::choice,
+     .choices = pinned_policies,
+     .help = "sessions that cannot be moved (default: cutover.on_pinned)"},
+};
+constexpr command_argument shutdown_arguments[] = {
+    {.name = "drain",
+     .type = argument_type::flag,
+     .help = "first wait for each session's boundary (at most cutover.drain_timeout)"},
+};
+
+constexpr command table[] = {
+    {.id = command_id::status,
+     .name = "status",
+     .help = "route, gate, sessions and progress of each service"},
+    {.id = command_id::sessions,
+     .name = "sessions",
+     .needs_service = true,
+     .help = "one row a session, or grouped",
+     .arguments = sessions_arguments},
+    {.id = command_id::pause,
+     .name = "pause",
+     .needs_service = true,
+     .help = "close the gate and wait until every session is parked; goes on to its deadline when "
+             "sluicectl is interrupted",
+     .arguments = pause_arguments},
+    {.id = command_id::resume,
+     .name = "resume",
+     .needs_service = true,
+     .help = "open the gate; also ends a pause that is still waiting"},
+    {.id = command_id::retarget,
+     .name = "retarget",
+     .needs_service = true,
+     .help = "move every session to another backend, without any replication check",
+     .arguments = retarget_arguments},
+    {.id = command_id::cutover,
+     .name = "cutover",
+     .needs_service = true,
+     .help = "fence, catch up, switch and move: the whole sequence, or back to the old backend",
+     .arguments = cutover_arguments},
+    {.id = command_id::abort,
+     .name = "abort",
+     .needs_service = true,
+     .help = "end a running cutover, retarget or pause before its commit point"},
+    {.id = command_id::reload,
+     .name = "reload",
+     .help = "read the configuration file again and apply what needs no restart"},
+    {.id = command_id::shutdown,
+     .name = "shutdown",
+     .help = "end every session with 57P01 and exit",
+     .arguments = shutdown_arguments},
+    {.id = command_id::later, .name = "admit", .help = "not in this version"},
+    {.id = command_id::later, .name = "drain", .help = "not in this version"},
+    {.id = command_id::later, .name = "readonly", .help = "not in this version"},
+    {.id = command_id::later, .name = "preflight", .help = "not in this version"},
+    {.id = command_id::later, .name = "rollback", .help = "not in this version"},
+    {.id = command_id::later, .name = "events", .help = "not in this version"},
+};
+
+failure wrong(std::string message) {
+    return failure{"22023", std::move(message), {}, {}};
+}
+
+std::vector<std::string_view> argument_names(const command& what) {
+    std::vector<std::string_view> names;
+    for (const command_argument& argument : what.arguments) {
+        names.push_back(argument.name);
+    }
+    return names;
+}
+
+result<void> check_value(const command_argument& argument, std::string_view value) {
+    const std::string name = (argument.is_positional() ? "" : "--") + std::string(argument.name);
+    switch (argument.type) {
+    case argument_type::flag:
+        if (value != "true") {
+            return wrong(name + " takes no value");
+        }
+        break;
+    case argument_type::text:
+        if (value.empty()) {
+            return wrong(name + " is empty");
+        }
+        break;
+    case argument_type::duration:
+        if (const auto duration = parse_duration(value); !duration) {
+            return wrong(name + ": " + duration.error().message);
+        }
+        break;
+    case argument_type::choice:
+        if (std::find(argument.choices.begin(), argument.choices.end(), value) ==
+            argument.choices.end()) {
+            return wrong(
+                name + ": \"" + std::string(value) + "\" is not valid, expected " +
+                one_of(argument.choices) + did_you_mean(value, argument.choices)
+            );
+        }
+        break;
+    }
+    return {};
+}
+
+result<void> check_arguments(const request& given) {
+    for (const auto& [name, value] : given.arguments) {
+        const command_argument* argument = given.what->find_argument(name);
+        if (argument == nullptr) {
+            const auto names = argument_names(*given.what);
+            return wrong(
+                std::string(given.what->name) + " has no argument \"" + name + "\"" +
+                (names.empty() ? ", expected none" : ", expected " + one_of(names)) +
+                did_you_mean(name, names)
+            );
+        }
+        if (auto checked = check_value(*argument, value); !checked) {
+            return checked;
+        }
+    }
+    for (const command_argument& argument : given.what->arguments) {
+        if (argument.is_required && !given.has(argument.name)) {
+            return wrong(
+                std::string(given.what->name) + " needs " + (argument.is_positional() ? "" : "--") +
+                std::string(argument.name) + ", " + std::string(argument.help)
+            );
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+std::span<const command> commands() {
+    return table;
+}
+
+const command* find_command(std::string_view name) {
+    const auto found = std::find_if(std::begin(table), std::end(table), [&](const command& each) {
+        return each.name == name;
+    });
+    return found == std::end(table) ? nullptr : found;
+}
+
+const command_argument* command::find_argument(std::string_view argument) const {
+    for (const command_argument& each : arguments) {
+        if (each.name == argument) {
+            return &each;
+        }
+    }
+    return nullptr;
+}
+
+std::string request::text(std::string_view argument, std::string_view otherwise) const {
+    const auto found = arguments.find(argument);
+    return found == arguments.end() ? std::string(otherwise) : found->second;
+}
+
+std::chrono::milliseconds
+request::duration(std::string_view argument, std::chrono::milliseconds otherwise) const {
+    const auto found = arguments.find(argument);
+    return found == arguments.end() ? otherwise : parse_duration(found->second).value();
+}
+
+result<request> make_request(
+    std::string_view command_name,
+    std::string service,
+    std::map<std::string, std::string, std::less<>> arguments
+) {
+    request given{find_command(command_name), std::move(service), std::move(arguments)};
+    if (given.what == nullptr) {
+        std::vector<std::string_view> names;
+        for (const command& each : commands()) {
+            if (each.id != command_id::later) {
+                names.push_back(each.name);
+            }
+        }
+        return wrong(
+            "unknown command \"" + std::string(command_name) + "\", expected " + one_of(names) +
+            did_you_mean(command_name, names)
+        );
+    }
+    if (given.what->id == command_id::later) {
+        return wrong("\"" + std::string(command_name) + "\" is not in this version");
+    }
+    if (auto checked = check_arguments(given); !checked) {
+        return checked.error();
+    }
+    return given;
+}
+
+result<request> parse_request(std::string_view line) {
+    boost::system::error_code error;
+    const json::value parsed = json::parse(line, error);
+    if (error || !parsed.is_object()) {
+        return wrong("the request is not a JSON object, expected {\"command\": NAME, ...}");
+    }
+    std::string command_name;
+    std::string service;
+    std::map<std::string, std::string, std::less<>> arguments;
+    for (const auto& [key, value] : parsed.get_object()) {
+        if (key == "command" && value.is_string()) {
+            command_name = value.get_string();
+        } else if (key == "service" && value.is_string()) {
+            service = value.get_string();
+        } else if (key == "arguments" && value.is_object()) {
+            for (const auto& [name, argument] : value.get_object()) {
+                if (!argument.is_string() && !argument.is_bool()) {
+                    return wrong("argument \"" + std::string(name) + "\" is not a text or flag");
+                }
+                if (argument.is_string()) {
+                    arguments.emplace(name, argument.get_string());
+                } else if (argument.get_bool()) {
+                    arguments.emplace(name, "true");
+                }
+            }
+        } else {
+            return wrong(
+                "\"" + std::string(key) +
+                "\" is not valid in a request, expected command and "
+                "service as texts and arguments as an object"
+            );
+        }
+    }
+    return make_request(command_name, std::move(service), std::move(arguments));
+}
+
+std::string format_request(const request& given) {
+    json::object arguments;
+    for (const auto& [name, value] : given.arguments) {
+        arguments[name] = value;
+    }
+    json::object line;
+    line["command"] = given.what->name;
+    if (!given.service.empty()) {
+        line["service"] = given.service;
+    }
+    line["arguments"] = std::move(arguments);
+    return json::serialize(line);
+}
+
+}  // namespace pgsluice::control

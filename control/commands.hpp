@@ -1,0 +1,88 @@
+#pragma once
+
+#include "protocol/errors.hpp"
+
+#include <boost/json/object.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace pgsluice::control {
+
+/// Every operator command; the order is the order of the table.
+enum class command_id : std::uint8_t {
+    status,
+    sessions,
+    pause,
+    resume,
+    retarget,
+    cutover,
+    abort,
+    reload,
+    shutdown,
+    later,  ///< announced, but not in this version
+};
+
+enum class argument_type : std::uint8_t { flag, text, duration, choice };
+
+/// One argument of a command.
+struct command_argument {
+    std::string_view name;  ///< `timeout` is `--timeout VALUE`; in capitals it is positional
+    argument_type type = argument_type::text;
+    std::span<const std::string_view> choices{};  ///< for argument_type::choice
+    bool is_required = false;
+    std::string_view help;
+
+    bool is_positional() const { return name.front() >= 'A' && name.front() <= 'Z'; }
+};
+
+/// One row of the table that the control socket and sluicectl share.
+struct command {
+    command_id id;
+    std::string_view name;
+    bool needs_service = false;  ///< works on one service, which may be left out where there is one
+    std::string_view help;
+    std::span<const command_argument> arguments{};
+
+    /// Null when the command has no argument of that name.
+    const command_argument* find_argument(std::string_view argument) const;
+};
+
+std::span<const command> commands();
+
+/// Null when there is no such command.
+const command* find_command(std::string_view name);
+
+/// A command with its arguments, validated against the table.
+struct request {
+    const command* what = nullptr;
+    std::string service;                                        ///< empty = the only one
+    std::map<std::string, std::string, std::less<>> arguments;  ///< those that were given
+
+    bool has(std::string_view argument) const { return arguments.contains(argument); }
+    /// The value given, else `otherwise`.
+    std::string text(std::string_view argument, std::string_view otherwise = {}) const;
+    std::chrono::milliseconds
+    duration(std::string_view argument, std::chrono::milliseconds otherwise) const;
+};
+
+/// Checks names, types and required arguments. Flags have the value "true". The failure says what
+/// was expected and what was probably meant.
+result<request> make_request(
+    std::string_view command_name,
+    std::string service,
+    std::map<std::string, std::string, std::less<>> arguments
+);
+
+/// Reads a request line: {"command": NAME, "service"?: NAME, "arguments"?: {NAME: TEXT | true}}.
+result<request> parse_request(std::string_view line);
+
+/// The line that parse_request() reads, without line feed.
+std::string format_request(const request& given);
+
+}  // namespace pgsluice::control

@@ -1,0 +1,94 @@
+#include "control/commands.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace pgsluice::control {
+namespace {
+
+using testing::HasSubstr;
+
+std::string error_of(std::string_view line) {
+    const auto parsed = parse_request(line);
+    return parsed.has_error() ? parsed.error().message : "";
+}
+
+TEST(Commands, TableIsUniqueAndCoversEveryCommand) {
+    std::set<std::string_view> names;
+    for (const command& each : commands()) {
+        EXPECT_TRUE(names.insert(each.name).second) << each.name;
+        EXPECT_EQ(find_command(each.name), &each);
+        EXPECT_FALSE(each.help.empty()) << each.name;
+    }
+    for (const char* name :
+         {"status",
+          "sessions",
+          "pause",
+          "resume",
+          "retarget",
+          "cutover",
+          "abort",
+          "reload",
+          "shutdown"}) {
+        ASSERT_TRUE(names.contains(name)) << name;
+        EXPECT_NE(find_command(name)->id, command_id::later) << name;
+    }
+    EXPECT_EQ(find_command("nothing"), nullptr);
+}
+
+TEST(Commands, RequestIsReadBackAsWritten) {
+    const auto given = make_request(
+        "cutover", "app", {{"to", "green"}, {"timeout", "250ms"}, {"dry-run", "true"}}
+    );
+    ASSERT_TRUE(given.has_value());
+    const auto parsed = parse_request(format_request(*given));
+    ASSERT_TRUE(parsed.has_value());
+    EXPECT_EQ(parsed->what, given->what);
+    EXPECT_EQ(parsed->service, "app");
+    EXPECT_EQ(parsed->arguments, given->arguments);
+    EXPECT_EQ(parsed->duration("timeout", {}), std::chrono::milliseconds(250));
+    EXPECT_EQ(parsed->text("to"), "green");
+    EXPECT_TRUE(parsed->has("dry-run"));
+    EXPECT_EQ(parsed->text("on-pinned", "abort"), "abort");
+    EXPECT_EQ(parsed->duration("none", std::chrono::seconds(1)), std::chrono::seconds(1));
+}
+
+TEST(Commands, FlagsMayBeBooleans) {
+    EXPECT_TRUE(parse_request(R"({"command":"shutdown","arguments":{"drain":true}})")->has("drain")
+    );
+    EXPECT_FALSE(
+        parse_request(R"({"command":"shutdown","arguments":{"drain":false}})")->has("drain")
+    );
+}
+
+TEST(Commands, WrongRequestsSayWhatWasExpected) {
+    const std::pair<const char*, const char*> rows[] = {
+        {"", "not a JSON object"},
+        {"[]", "not a JSON object"},
+        {"{\"command\":\"status\"", "not a JSON object"},
+        {"{}", "unknown command \"\", expected status, sessions"},
+        {R"({"command":"stats"})", "did you mean \"status\"?"},
+        {R"({"command":"rollback"})", "\"rollback\" is not in this version"},
+        {R"({"command":1})", "\"command\" is not valid in a request"},
+        {R"({"command":"status","extra":1})", "\"extra\" is not valid in a request"},
+        {R"({"command":"status","arguments":{"x":1}})", "argument \"x\" is not a text or flag"},
+        {R"({"command":"status","arguments":{"x":"1"}})",
+         "status has no argument \"x\", expected none"},
+        {R"({"command":"pause","arguments":{"timeot":"1s"}})", "did you mean \"timeout\"?"},
+        {R"({"command":"pause","arguments":{"timeout":"1"}})", "--timeout: \"1\" has no unit"},
+        {R"({"command":"pause","arguments":{"on-timeout":"x"}})",
+         "expected resume, terminate or keep"},
+        {R"({"command":"retarget"})", "retarget needs BACKEND"},
+        {R"({"command":"retarget","arguments":{"BACKEND":""}})", "BACKEND is empty"},
+        {R"({"command":"cutover"})", "cutover needs --to, the new backend"},
+        {R"({"command":"shutdown","arguments":{"drain":"yes"}})", "--drain takes no value"},
+    };
+    for (const auto& [line, expected] : rows) {
+        EXPECT_THAT(error_of(line), HasSubstr(expected)) << line;
+    }
+}
+
+}  // namespace
+}  // namespace pgsluice::control
