@@ -1,0 +1,240 @@
+// The runner: walks the plan forwards, and on a failure before the commit point takes back what
+// there is to take back:
+//
+//   unfence the old server -> drop the move order -> journal "aborted" -> open the gate
+//
+// A restart after a crash walks the same way back, or, with a commit record, the rest forward.
+#include "control/cutover.hpp"
+
+#include "control/steps.hpp"
+
+#include <algorithm>
+
+namespace pgsluice::control {
+
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using clock = limits::clock;
+
+microseconds since(clock::time_point start) {
+    return std::chrono::duration_cast<microseconds>(clock::now() - start);
+}
+
+limits limits_of(const cutover_state& state, const step& one) {
+    const clock::time_point own = clock::now() + one.allowed(state.asked);
+    if (state.committed) {
+        return {own, nullptr};
+    }
+    return {std::min(own, state.overall), &state.world.aborted};
+}
+
+step_result<std::string> perform(cutover_state& state, const step& one) {
+    if (!state.committed && state.world.aborted.load()) {
+        return step_failure{setback::aborted, "aborted by the operator", "", {}};
+    }
+    const std::string point = "cutover:" + std::string(one.name);
+    auto fault = state.world.watcher.fault(point + ":before");
+    if (!fault && !state.committed) {
+        return fault.error();
+    }
+    auto done = one.run(state, limits_of(state, one));
+    if (!done || !fault) {
+        return done ? step_result<std::string>(fault.error()) : done;
+    }
+    if (fault = state.world.watcher.fault(point + ":after"); !fault) {
+        return fault.error();
+    }
+    return done;
+}
+
+/// Runs one step and writes down how long it took; its failure comes back with its name.
+step_result<void> run_step(cutover_state& state, const step& one) {
+    show(state, one.name, std::string(one.does));
+    const clock::time_point start = clock::now();
+    step_result<std::string> done = perform(state, one);
+    const std::string text = done ? *done : done.error().text;
+    state.report.steps.push_back({std::string(one.name), since(start), text});
+    show(state, one.name, text, true);
+    if (done) {
+        return {};
+    }
+    step_failure failure = done.error();
+    failure.text = std::string(one.name) + ": " + failure.text;
+    return failure;
+}
+
+microseconds spent_in(const cutover_report& report, std::string_view name) {
+    microseconds sum{0};
+    for (const step_report& one : report.steps) {
+        sum += one.name == name ? one.took : microseconds{0};
+    }
+    return sum;
+}
+
+/// The journal's last word on an abort. Without it a restart takes everything back once more, which
+/// does no harm.
+void journal_abort(cutover_state& state, const std::string& why) {
+    if (!state.begun || state.report.fence_left) {
+        return;
+    }
+    auto ok =
+        append(state, {.kind = record_kind::aborted, .text = why, .steps = state.report.steps});
+    if (!ok) {
+        state.report.hint = ok.error().text;
+    }
+}
+
+cutover_report go_back(cutover_state& state, const step_failure& why) {
+    cutover_report& report = state.report;
+    report.exit_code = why.why == setback::deadline ? 5 : 1;
+    report.outcome = "aborted";
+    report.hint = why.hint;
+    report.rows = why.rows;
+    show(state, "abort", why.text);
+    steps::undo_fence(state);
+    steps::undo_prepare(state);
+    journal_abort(state, why.text);
+    steps::undo_drain(state);
+    if (state.closed_at != clock::time_point{}) {
+        report.hold = since(state.closed_at);
+    }
+    report.text = why.text + "; back on " + state.asked.from;
+    if (report.fence_left) {
+        report.text += ", WHICH STILL REFUSES WRITES: it did not answer";
+        report.hint = "when " + state.asked.from +
+                      " is back, restart pgsluice, or there: ALTER SYSTEM RESET "
+                      "default_transaction_read_only; SELECT pg_reload_conf()";
+    }
+    if (state.promoted) {
+        report.text += "; " + state.asked.to + " may have been promoted and must be rebuilt";
+    }
+    show(state, "abort", report.text, true);
+    return report;
+}
+
+cutover_report finish(cutover_state& state) {
+    cutover_report& report = state.report;
+    report.added = report.hold - spent_in(report, "catch_up") - spent_in(report, "promote");
+    report.text = counted(report.switched, "session") + " moved from " + state.asked.from + " to " +
+                  state.asked.to;
+    std::string notes;
+    for (const std::string& note : state.operator_notes) {
+        notes += (notes.empty() ? "" : "; ") + note;
+    }
+    auto ok = append(state, {.kind = record_kind::done, .text = notes, .steps = report.steps});
+    if (!ok) {
+        notes += (notes.empty() ? "" : "; ") + ok.error().text;
+    }
+    report.exit_code = notes.empty() ? 0 : 6;
+    report.outcome = notes.empty() ? "done" : "needs-operator";
+    if (!notes.empty()) {
+        report.text += ", but " + notes;
+    }
+    show(state, "done", report.text, true);
+    return report;
+}
+
+/// After the commit point a failure is for the operator to mend; the sequence goes on.
+void note(cutover_state& state, const step_failure& failure) {
+    state.operator_notes.push_back(failure.text);
+    if (state.report.hint.empty()) {
+        state.report.hint = failure.hint;
+    }
+}
+
+cutover_state new_state(const cutover_request& request, cutover_world& world) {
+    cutover_state state{.asked = request, .world = world};
+    state.started = clock::now();
+    state.overall = state.started + request.timeout;
+    return state;
+}
+
+}  // namespace
+
+void show(cutover_state& state, std::string_view step, std::string text, bool done) {
+    const auto elapsed = std::chrono::duration_cast<milliseconds>(clock::now() - state.started);
+    state.world.watcher.show({std::string(step), std::move(text), elapsed, done});
+}
+
+step_result<void> append(cutover_state& state, cutover_record record) {
+    record.id = state.asked.id;
+    record.from = state.asked.from;
+    record.to = state.asked.to;
+    record.retarget = state.asked.retarget;
+    return state.world.journal.append(record);
+}
+
+bool wait_for(
+    cutover_state& state,
+    const std::function<bool(const proxy::service_progress&)>& done,
+    const limits& until
+) {
+    // An interrupt meant for an earlier wait may end this one: only the limits count.
+    while (!until.stopped()) {
+        if (state.world.service.wait(done, until.deadline)) {
+            return true;
+        }
+        if (until.passed()) {
+            return false;
+        }
+    }
+    return false;
+}
+
+step_failure stopped_or_late(const limits& until, std::string text) {
+    if (until.stopped()) {
+        return {setback::aborted, "aborted by the operator", "", {}};
+    }
+    return {setback::deadline, std::move(text), "", {}};
+}
+
+cutover_report run_cutover(const cutover_request& request, cutover_world world) {
+    cutover_state state = new_state(request, world);
+    const std::vector<step> steps = steps_for(request);
+    const auto drain = std::find_if(steps.begin(), steps.end(), [](const step& one) {
+        return one.run == steps::drain;
+    });
+    for (auto at = steps.begin(); at != steps.end(); ++at) {
+        if (auto ok = run_step(state, *at); !ok) {
+            if (!state.committed) {
+                return go_back(state, ok.error());
+            }
+            note(state, ok.error());
+        }
+        if (state.start_over) {
+            state.start_over = false;
+            at = std::prev(drain);
+        }
+    }
+    return finish(state);
+}
+
+cutover_report recover_cutover(
+    const unfinished_cutover& found, const cutover_request& request, cutover_world world
+) {
+    cutover_state state = new_state(request, world);
+    state.begun = true;
+    state.closed_at = state.started;
+    state.gate_closed = !world.service.gate_open();
+    state.memory = found.begun.fence.value_or(fence_memory{});
+    state.committed = found.committed;
+    if (!found.committed) {
+        state.fenced = !request.retarget && found.begun.fence.has_value();
+        state.promoted = found.promoting;
+        return go_back(state, {setback::failed, "the proxy was restarted in the middle", "", {}});
+    }
+    // The engine was started on the new route: no session has anything to move from.
+    for (const step& one : steps_for(request)) {
+        if (one.run != steps::open && one.run != steps::unsubscribe) {
+            continue;
+        }
+        if (auto ok = run_step(state, one); !ok) {
+            note(state, ok.error());
+        }
+    }
+    return finish(state);
+}
+
+}  // namespace pgsluice::control

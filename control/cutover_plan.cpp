@@ -1,0 +1,143 @@
+// What a cutover consists of: one table, in order, with who needs each step and for how long.
+#include "control/steps.hpp"
+
+#include <array>
+
+namespace pgsluice::control {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+bool always(const cutover_request&) {
+    return true;
+}
+bool for_cutover(const cutover_request& r) {
+    return !r.retarget;
+}
+bool for_replication(const cutover_request& r) {
+    return !r.retarget && r.replication != replication_kind::none;
+}
+bool for_logical(const cutover_request& r) {
+    return !r.retarget && r.replication == replication_kind::logical;
+}
+bool for_physical(const cutover_request& r) {
+    return !r.retarget && r.replication == replication_kind::physical;
+}
+
+/// Long enough for one fsync or one turn of every worker; such steps do not wait for others.
+milliseconds immediate(const cutover_request&) {
+    return milliseconds{10'000};
+}
+
+template <milliseconds cutover_request::*Member>
+milliseconds allowed(const cutover_request& r) {
+    return r.*Member;
+}
+
+constexpr std::string_view nothing = "-";
+using request = cutover_request;
+
+constexpr std::array<step, 14> table{{
+    {"preflight",
+     for_cutover,
+     allowed<&request::preflight_timeout>,
+     steps::preflight,
+     "log in to both servers, check roles, replication, versions, connection limits",
+     nothing},
+    {"begin",
+     always,
+     immediate,
+     steps::begin,
+     "journal the intent and what the fence will have to restore",
+     "journal the abort"},
+    {"prepare",
+     always,
+     allowed<&request::prepare_timeout>,
+     steps::prepare,
+     "log in to the new server for every session and copy its state, while traffic goes on",
+     "close those connections"},
+    {"drain",
+     always,
+     allowed<&request::drain_timeout>,
+     steps::drain,
+     "close the gate, wait until every session is parked at a boundary",
+     "open the gate"},
+    {"verdict",
+     always,
+     allowed<&request::verdict_timeout>,
+     steps::verdict,
+     "bring every parked session up to date: movable or pinned",
+     nothing},
+    {"fence",
+     for_cutover,
+     allowed<&request::fence_timeout>,
+     steps::fence,
+     "make the old server read-only, end sessions that bypass the proxy",
+     "restore default_transaction_read_only"},
+    {"catch_up",
+     for_replication,
+     allowed<&request::catch_up_timeout>,
+     steps::catch_up,
+     "write a marker on the old server, wait until the new one has applied it",
+     nothing},
+    {"sequences",
+     for_logical,
+     allowed<&request::sequences_timeout>,
+     steps::sequences,
+     "copy sequence values",
+     nothing},
+    {"promote",
+     for_physical,
+     allowed<&request::promote_timeout>,
+     steps::promote,
+     "promote the standby",
+     "none: rebuild the standby"},
+    {"verify",
+     for_cutover,
+     allowed<&request::verify_timeout>,
+     steps::verify,
+     "commit a write on the new server",
+     nothing},
+    {"commit",
+     always,
+     immediate,
+     steps::commit,
+     "journal the new route: THE commit point",
+     "none from here on"},
+    {"move", always, immediate, steps::move, "switch every session to its new connection", "none"},
+    {"open", always, immediate, steps::open, "open the gate", "none"},
+    {"unsubscribe",
+     for_logical,
+     allowed<&request::unsubscribe_timeout>,
+     steps::unsubscribe,
+     "disable the subscription",
+     "none"},
+}};
+
+}  // namespace
+
+std::vector<step> steps_for(const cutover_request& asked) {
+    std::vector<step> needed;
+    for (const step& one : table) {
+        if (one.needed(asked)) {
+            needed.push_back(one);
+        }
+    }
+    return needed;
+}
+
+std::vector<planned_step> make_plan(const cutover_request& request) {
+    std::vector<planned_step> plan;
+    for (const step& one : steps_for(request)) {
+        plan.push_back(
+            {std::string(one.name),
+             one.allowed(request),
+             std::string(one.does),
+             std::string(one.undo_text)}
+        );
+    }
+    return plan;
+}
+
+}  // namespace pgsluice::control

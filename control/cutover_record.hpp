@@ -1,0 +1,100 @@
+#pragma once
+
+#include "protocol/errors.hpp"
+
+#include <boost/system/result.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsluice::control {
+
+/// Why a step of a cutover could not be done.
+enum class setback : std::uint8_t {
+    failed,    ///< a server or the proxy said no
+    deadline,  ///< it took too long
+    aborted,   ///< the operator, or a shutdown
+    refused,   ///< a preflight check or the policy for pinned sessions
+};
+
+struct step_failure {
+    setback why = setback::failed;
+    std::string text;               ///< one line: what, where, and the server's own words
+    std::string hint;               ///< what to do about it; may be empty
+    std::vector<std::string> rows;  ///< the sessions or objects in question; bounded by the maker
+};
+
+template <class T>
+using step_result = boost::system::result<T, step_failure>;
+
+/// boost::system::result calls this where value() is taken from a failed outcome: a bug of ours.
+[[noreturn]] void
+throw_exception_from_error(const step_failure& f, const boost::source_location& where);
+
+enum class check_level : std::uint8_t { ok, warning, error };
+
+/// One row of the preflight.
+struct check_row {
+    std::string name;
+    check_level level = check_level::ok;
+    std::string text;  ///< what was found, one line
+    std::string hint;  ///< what to do; empty when nothing is to be done
+};
+
+/// One live figure of a dry run: ("lag", "16 kB").
+struct reading {
+    std::string name;
+    std::string value;
+};
+
+/// What the old server's own configuration said before the fence replaced it.
+struct fence_memory {
+    /// `default_transaction_read_only` as postgresql.auto.conf had it; nothing if it had none.
+    std::optional<std::string> auto_conf;
+
+    friend bool operator==(const fence_memory&, const fence_memory&) = default;
+};
+
+struct step_report {
+    std::string name;
+    std::chrono::microseconds took{0};
+    std::string text;  ///< the step's own words, "12 of 14 sequences set"
+};
+
+/// What is going on, for status and for whoever waits for the command.
+struct step_progress {
+    std::string step;
+    std::string text;
+    std::chrono::milliseconds elapsed{0};  ///< since the cutover began
+    bool done = false;                     ///< the step's last word
+};
+
+/// What a cutover leaves in the journal, in this order. Everything a restart needs is in them.
+enum class record_kind : std::uint8_t {
+    begun,      ///< from here on a restart has something to undo; carries `fence`
+    promoting,  ///< the standby is about to be promoted: it may no longer follow the old server
+    committed,  ///< THE commit point: from here on the new server is the truth
+    aborted,    ///< everything is undone
+    done,       ///< nothing is left to do; carries `steps`
+};
+
+/// The name in the journal, "begun".
+std::string_view to_string(record_kind kind) noexcept;
+
+struct cutover_record {
+    record_kind kind = record_kind::begun;
+    std::string id{};
+    std::string from{};
+    std::string to{};
+    bool retarget = false;         ///< the route alone: no fence, no replication
+    std::uint64_t generation = 0;  ///< committed: the route's new one
+    std::optional<fence_memory> fence{};
+    std::string text{};                ///< aborted: why; done: what needs an operator, or empty
+    std::vector<step_report> steps{};  ///< aborted and done
+};
+
+}  // namespace pgsluice::control

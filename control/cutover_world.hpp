@@ -1,0 +1,128 @@
+#pragma once
+
+#include "control/cutover_record.hpp"
+#include "proxy/directive.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsluice::control {
+
+/// Everything a cutover touches, cut into four doors so that the sequence can be run in a test
+/// without sockets: the data plane of one service, the two servers, the durable record, and the
+/// operator who watches and may say stop. Every wait behind a door ends at `limits`.
+
+/// Until when a step may go on.
+struct limits {
+    using clock = std::chrono::steady_clock;
+    clock::time_point deadline;
+    const std::atomic<bool>* aborted = nullptr;  ///< the operator said stop; may be null
+
+    bool passed() const { return clock::now() >= deadline; }
+    bool stopped() const { return aborted != nullptr && aborted->load(std::memory_order_relaxed); }
+};
+
+/// The data plane as one service's cutover sees it; proxy::engine's members without the service
+/// number. See proxy/engine.hpp for what each guarantees.
+class traffic {
+public:
+    virtual ~traffic() = default;
+
+    virtual void close_gate() = 0;
+    virtual void open_gate() = 0;
+    virtual bool gate_open() const = 0;
+    virtual proxy::service_progress progress() const = 0;
+    virtual std::vector<proxy::session_info> sessions() = 0;
+    virtual proxy::route current_route() const = 0;
+    virtual bool wait(
+        const std::function<bool(const proxy::service_progress&)>& done,
+        limits::clock::time_point deadline
+    ) = 0;
+    virtual void order_move(proxy::move_order order) = 0;
+    virtual void cancel_move() = 0;
+    virtual void mark_promoted() = 0;
+    virtual void commit_move(proxy::route to, const proxy::farewell& to_left_behind) = 0;
+    virtual void learn_custom_settings(std::span<const std::string> names) = 0;
+    virtual std::vector<std::int32_t> backend_pids(std::uint32_t backend) = 0;
+};
+
+/// A position in the old server's write-ahead log.
+using lsn = std::uint64_t;
+
+/// As PostgreSQL writes it, "16/B374D848" (pg_lsn Type).
+std::string lsn_text(lsn position);
+
+/// The old and the new server through the control plane's own logins. Connections are opened by
+/// preflight() and kept, so that nothing is connected while clients wait.
+class server_pair {
+public:
+    virtual ~server_pair() = default;
+
+    /// Every check, changing nothing. Fails only when it could not be carried out at all; findings
+    /// are rows.
+    virtual step_result<std::vector<check_row>>
+    preflight(std::uint32_t sessions_to_come, limits) = 0;
+    /// Custom setting names ("app.tenant") that the catalogs of these databases mention.
+    virtual step_result<std::vector<std::string>>
+    custom_settings(std::span<const std::string> databases, limits) = 0;
+    /// Sends every statement of the steps to come for planning. Changes nothing.
+    virtual step_result<void> prepare(limits) = 0;
+    /// What dry-run and the progress show of the servers right now.
+    virtual step_result<std::vector<reading>> readings(limits) = 0;
+
+    /// Whether old and new are one running server (two names, two databases): then no fence.
+    virtual bool same_server() const = 0;
+    /// The fence's own undo information, to be journaled before fence().
+    virtual step_result<fence_memory> read_fence(limits) = 0;
+    /// The old server refuses writes from then on: returns what it ended, in words. `ours` are
+    /// backend pids that stay although they are client backends.
+    virtual step_result<std::string>
+    fence(const std::function<std::vector<std::int32_t>()>& ours, limits) = 0;
+    /// Puts back what `memory` says and checks that new sessions may write again.
+    virtual step_result<void> unfence(const fence_memory& memory, limits) = 0;
+
+    /// Writes and flushes a marker on the old server and returns its position.
+    virtual step_result<lsn> mark(std::string_view id, limits) = 0;
+    /// Waits until the new server has applied everything before `marker`.
+    virtual step_result<void> catch_up(lsn marker, limits) = 0;
+    /// Sets the new server's sequences to the old one's values; never backwards. Returns a line.
+    virtual step_result<std::string> copy_sequences(limits) = 0;
+    virtual step_result<void> promote(limits) = 0;
+    /// The new server accepts a write, durably; and nothing it applied can be lost after it.
+    virtual step_result<void> verify(limits) = 0;
+    /// Nothing that happens on the old server can reach the new one any more.
+    virtual step_result<void> unsubscribe(limits) = 0;
+};
+
+/// The journal. An append that returns success is on disk, one that fails left nothing there; an
+/// implementation that cannot tell ends the process, so that a restart reads the truth.
+class chronicle {
+public:
+    virtual ~chronicle() = default;
+    virtual step_result<void> append(const cutover_record& record) = 0;
+};
+
+/// Who watches. All calls come from the thread that runs the cutover.
+class audience {
+public:
+    virtual ~audience() = default;
+    virtual void show(const step_progress& progress) = 0;
+    /// A named place where a test may stop, fail or kill the process; ok in normal life.
+    virtual step_result<void> fault(std::string_view point) = 0;
+};
+
+struct cutover_world {
+    traffic& service;
+    server_pair& servers;
+    chronicle& journal;
+    audience& watcher;
+    const std::atomic<bool>& aborted;
+};
+
+}  // namespace pgsluice::control

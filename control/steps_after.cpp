@@ -1,0 +1,65 @@
+// The commit point and what follows it. Nothing here leads back.
+#include "control/steps.hpp"
+
+#include <algorithm>
+
+namespace pgsluice::control::steps {
+
+namespace {
+
+std::uint64_t next_generation(const cutover_state& state) {
+    return state.world.service.current_route().generation + 1;
+}
+
+proxy::farewell to_left_behind(const cutover_request& asked) {
+    return {
+        .sqlstate = "57P01",
+        .message = "terminating connection due to administrator command",
+        .detail = "Service \"" + asked.service + "\" moved from \"" + asked.from + "\" to \"" +
+                  asked.to + "\" and the state of this session could not be moved.",
+        .hint = "Reconnect: new sessions work."};
+}
+
+std::chrono::microseconds since(limits::clock::time_point start) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(limits::clock::now() - start);
+}
+
+}  // namespace
+
+step_result<std::string> commit(cutover_state& state, limits) {
+    const std::uint64_t generation = next_generation(state);
+    if (auto ok = append(state, {.kind = record_kind::committed, .generation = generation}); !ok) {
+        return ok.error();
+    }
+    state.committed = true;
+    return "generation " + std::to_string(generation) + " is on disk";
+}
+
+step_result<std::string> move(cutover_state& state, limits) {
+    const proxy::route to{.backend = state.asked.to_backend, .generation = next_generation(state)};
+    state.world.service.commit_move(to, to_left_behind(state.asked));
+    const proxy::service_progress now = state.world.service.progress();
+    state.report.switched = now.switched;
+    state.report.lost = now.lost;
+    state.ordered = false;
+    return counted(now.switched, "session") + " moved, " + std::to_string(now.lost) + " lost";
+}
+
+step_result<std::string> open(cutover_state& state, limits) {
+    if (!state.gate_closed) {
+        return std::string("stays closed, as it was before");
+    }
+    state.world.service.open_gate();
+    state.gate_closed = false;
+    state.report.hold = since(state.closed_at);
+    return std::string("clients go on");
+}
+
+step_result<std::string> unsubscribe(cutover_state& state, limits until) {
+    if (auto ok = state.world.servers.unsubscribe(until); !ok) {
+        return ok.error();
+    }
+    return state.asked.to + " no longer follows " + state.asked.from;
+}
+
+}  // namespace pgsluice::control::steps

@@ -1,0 +1,219 @@
+// The steps before the pause and the pause itself: everything up to the moment when all sessions
+// stand still and each has its verdict. Nothing here changes a server.
+#include "control/steps.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace pgsluice::control::steps {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds wait_backoff_first{250};
+constexpr milliseconds wait_backoff_last{2'000};
+
+step_result<void> refuse_errors(const std::vector<check_row>& checks) {
+    step_failure refusal{setback::refused, "", "", {}};
+    for (const check_row& row : checks) {
+        if (row.level == check_level::error) {
+            refusal.rows.push_back(row.name + ": " + row.text);
+            refusal.hint = refusal.hint.empty() ? row.hint : refusal.hint;
+        }
+    }
+    if (refusal.rows.empty()) {
+        return {};
+    }
+    refusal.text = counted(refusal.rows.size(), "check") + " failed: " + refusal.rows.front();
+    return refusal;
+}
+
+/// Sessions whose setting names matter are in these databases.
+std::vector<std::string> databases_in_use(traffic& service) {
+    std::set<std::string> names;
+    for (const proxy::session_info& session : service.sessions()) {
+        if (!session.database.empty()) {
+            names.insert(session.database);
+        }
+    }
+    return {names.begin(), names.end()};
+}
+
+}  // namespace
+
+step_result<std::string> preflight(cutover_state& state, limits until) {
+    const proxy::service_progress now = state.world.service.progress();
+    auto checks = state.world.servers.preflight(now.sessions + now.held, until);
+    if (!checks) {
+        return checks.error();
+    }
+    state.report.checks = *checks;
+    if (auto ok = refuse_errors(*checks); !ok) {
+        return ok.error();
+    }
+    const auto databases = databases_in_use(state.world.service);
+    auto names = state.world.servers.custom_settings(databases, until);
+    if (!names) {
+        return names.error();
+    }
+    state.world.service.learn_custom_settings(*names);
+    if (auto ok = state.world.servers.prepare(until); !ok) {
+        return ok.error();
+    }
+    const auto warnings = std::count_if(checks->begin(), checks->end(), [](const check_row& row) {
+        return row.level == check_level::warning;
+    });
+    return counted(checks->size(), "check") + ", " +
+           counted(static_cast<std::size_t>(warnings), "warning");
+}
+
+step_result<std::string> begin(cutover_state& state, limits until) {
+    cutover_record record{.kind = record_kind::begun};
+    if (!state.asked.retarget) {
+        auto memory = state.world.servers.read_fence(until);
+        if (!memory) {
+            return memory.error();
+        }
+        state.memory = *memory;
+        record.fence = *memory;
+    }
+    // The fence's undo information is on disk before anybody waits: one fsync less in the pause.
+    state.begun = true;
+    if (auto ok = append(state, std::move(record)); !ok) {
+        return ok.error();
+    }
+    return std::string("journaled");
+}
+
+step_result<std::string> prepare(cutover_state& state, limits until) {
+    const bool standby =
+        !state.asked.retarget && state.asked.replication == replication_kind::physical;
+    state.ordered = true;
+    state.world.service.order_move({.id = 1, .to = state.asked.to_backend, .standby = standby});
+    const bool all = wait_for(
+        state, [](const proxy::service_progress& p) { return p.preparing == 0; }, until
+    );
+    if (until.stopped()) {
+        return stopped_or_late(until, "");
+    }
+    const auto sessions = state.world.service.sessions();
+    auto pinned = session_rows(sessions, has_pins);
+    if (!pinned.empty() && state.asked.on_pinned == pinned_policy::abort) {
+        return step_failure{
+            setback::refused,
+            "sessions that cannot be moved, nobody was paused (on_pinned: abort)",
+            "let them end, or choose --on-pinned terminate or wait",
+            std::move(pinned)};
+    }
+    const proxy::service_progress now = state.world.service.progress();
+    return std::to_string(now.prepared) + " of " + counted(now.sessions, "session") +
+           " prepared ahead" + (all ? "" : ", the rest follows in the pause");
+}
+
+void undo_prepare(cutover_state& state) {
+    if (state.ordered) {
+        state.world.service.cancel_move();
+        state.ordered = false;
+    }
+}
+
+step_result<std::string> drain(cutover_state& state, limits until) {
+    if (state.world.service.gate_open()) {
+        state.gate_closed = true;
+        state.closed_at = limits::clock::now();
+        state.world.service.close_gate();
+    } else if (state.closed_at == limits::clock::time_point{}) {
+        state.closed_at = limits::clock::now();
+    }
+    const bool parked = wait_for(
+        state, [](const proxy::service_progress& p) { return p.parked >= p.sessions; }, until
+    );
+    const proxy::service_progress now = state.world.service.progress();
+    if (!parked) {
+        step_failure late = stopped_or_late(
+            until,
+            counted(now.sessions - std::min(now.parked, now.sessions), "session") +
+                " did not come to a boundary in time"
+        );
+        const auto sessions = state.world.service.sessions();
+        late.rows = session_rows(sessions, blocks_drain);
+        return late;
+    }
+    return counted(now.parked, "session") + " parked, " + counted(now.held, "client") + " held";
+}
+
+void undo_drain(cutover_state& state) {
+    if (state.gate_closed) {
+        state.world.service.open_gate();
+        state.gate_closed = false;
+    }
+}
+
+namespace {
+
+/// The gate is open again: waits until no session is known to be pinned, then asks for another
+/// drain. Pins are re-examined by the standing move order at each session's next boundary.
+step_result<std::string> wait_for_pinned(cutover_state& state, std::size_t pinned) {
+    undo_drain(state);
+    show(state, "verdict", counted(pinned, "pinned session") + ": gate open, waiting for them");
+    milliseconds pause = wait_backoff_first;
+    const limits until{state.overall, &state.world.aborted};
+    while (!until.passed() && !until.stopped()) {
+        const limits nap{std::min(until.deadline, limits::clock::now() + pause), until.aborted};
+        wait_for(
+            state, [](const proxy::service_progress&) { return false; }, nap
+        );
+        pause = std::min(pause * 2, wait_backoff_last);
+        const auto sessions = state.world.service.sessions();
+        if (std::none_of(sessions.begin(), sessions.end(), has_pins)) {
+            state.start_over = true;
+            return counted(pinned, "pinned session") + " gone, draining again";
+        }
+    }
+    step_failure late = stopped_or_late(until, "sessions that cannot be moved did not end in time");
+    late.rows = session_rows(state.world.service.sessions(), has_pins);
+    return late;
+}
+
+}  // namespace
+
+step_result<std::string> verdict(cutover_state& state, limits until) {
+    const bool final = wait_for(
+        state,
+        [](const proxy::service_progress& p) {
+            return p.settled + p.pinned + p.unready >= p.sessions;
+        },
+        until
+    );
+    const proxy::service_progress now = state.world.service.progress();
+    const auto sessions = state.world.service.sessions();
+    if (!final) {
+        const auto open =
+            now.sessions - std::min(now.sessions, now.settled + now.pinned + now.unready);
+        return stopped_or_late(until, "no verdict on " + counted(open, "session") + " in time");
+    }
+    state.report.sessions = now.sessions;
+    const std::size_t left = now.pinned + now.unready;
+    if (left == 0) {
+        return counted(now.settled, "session") + " ready to move";
+    }
+    auto rows = session_rows(sessions, has_pins);
+    switch (state.asked.on_pinned) {
+    case pinned_policy::wait:
+        return wait_for_pinned(state, left);
+    case pinned_policy::terminate:
+        state.report.left_behind = std::move(rows);
+        return counted(now.settled, "session") + " ready to move, " + std::to_string(left) +
+               " will be ended (on_pinned: terminate)";
+    case pinned_policy::abort:
+        break;
+    }
+    return step_failure{
+        setback::refused,
+        counted(left, "session") + " cannot be moved (on_pinned: abort)",
+        "let them end, or choose --on-pinned terminate or wait",
+        std::move(rows)};
+}
+
+}  // namespace pgsluice::control::steps

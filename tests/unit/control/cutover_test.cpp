@@ -1,0 +1,324 @@
+// The sequence of a cutover against fakes: what is done in which order, and what is taken back
+// when any one of it fails.
+#include "control/cutover.hpp"
+#include "tests/unit/control/fake_world.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace pgsluice::control {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+TEST(Cutover, MovesWithLogicalReplicationInOrder) {
+    fake_world fake;
+    const auto report = run_cutover(asked(replication_kind::logical), fake.world());
+    EXPECT_EQ(report.exit_code, 0) << report.text;
+    EXPECT_EQ(report.outcome, "done");
+    EXPECT_EQ(report.switched, 3U);
+    EXPECT_THAT(
+        fake.calls,
+        ElementsAre(
+            "preflight",
+            "record begun",
+            "order_move",
+            "close_gate",
+            "fence",
+            "mark",
+            "catch_up",
+            "sequences",
+            "verify",
+            "record committed",
+            "commit_move 1 8",
+            "open_gate",
+            "unsubscribe",
+            "record done"
+        )
+    );
+    EXPECT_EQ(fake.records.at(0).fence, fence_memory{"off"});
+    EXPECT_EQ(fake.records.at(1).generation, 8U);
+    EXPECT_THAT(fake.learned, ElementsAre("app.tenant"));
+}
+
+TEST(Cutover, PromotesAStandbyAndRecordsItBefore) {
+    fake_world fake;
+    const auto report = run_cutover(asked(replication_kind::physical), fake.world());
+    EXPECT_EQ(report.exit_code, 0) << report.text;
+    EXPECT_THAT(
+        fake.calls,
+        ElementsAre(
+            "preflight",
+            "record begun",
+            "order_move standby",
+            "close_gate",
+            "fence",
+            "mark",
+            "catch_up",
+            "record promoting",
+            "promote",
+            "mark_promoted",
+            "verify",
+            "record committed",
+            "commit_move 1 8",
+            "open_gate",
+            "record done"
+        )
+    );
+}
+
+TEST(Cutover, WithoutReplicationFencesAndMoves) {
+    fake_world fake;
+    const auto report = run_cutover(asked(replication_kind::none), fake.world());
+    EXPECT_EQ(report.exit_code, 0) << report.text;
+    EXPECT_THAT(
+        fake.calls,
+        ElementsAre(
+            "preflight",
+            "record begun",
+            "order_move",
+            "close_gate",
+            "fence",
+            "verify",
+            "record committed",
+            "commit_move 1 8",
+            "open_gate",
+            "record done"
+        )
+    );
+}
+
+TEST(Cutover, OneServerUnderTwoNamesIsNotFenced) {
+    fake_world fake;
+    fake.one_server = true;
+    const auto report = run_cutover(asked(replication_kind::none), fake.world());
+    EXPECT_EQ(report.exit_code, 0) << report.text;
+    EXPECT_THAT(fake.calls, Not(Contains("fence")));
+}
+
+TEST(Cutover, RetargetTouchesNoServer) {
+    fake_world fake;
+    const auto report = run_cutover(retarget(), fake.world());
+    EXPECT_EQ(report.exit_code, 0) << report.text;
+    EXPECT_THAT(
+        fake.calls,
+        ElementsAre(
+            "record begun",
+            "order_move",
+            "close_gate",
+            "record committed",
+            "commit_move 1 8",
+            "open_gate",
+            "record done"
+        )
+    );
+    EXPECT_FALSE(fake.records.at(0).fence.has_value());
+}
+
+TEST(Cutover, RetargetOfAPausedServiceLeavesItPaused) {
+    fake_world fake;
+    fake.open = false;
+    const auto report = run_cutover(retarget(), fake.world());
+    EXPECT_EQ(report.exit_code, 0) << report.text;
+    EXPECT_FALSE(fake.open);
+    EXPECT_THAT(fake.calls, Not(Contains("open_gate")));
+}
+
+TEST(Cutover, FailedRetargetOfAPausedServiceLeavesItPaused) {
+    fake_world fake;
+    fake.open = false;
+    fake.failing["cutover:verdict:before"] = -1;
+    const auto report = run_cutover(retarget(), fake.world());
+    EXPECT_EQ(report.exit_code, 1);
+    EXPECT_FALSE(fake.open);
+}
+
+TEST(Cutover, AFailedCheckEndsItBeforeAnythingIsTouched) {
+    fake_world fake;
+    fake.checks.push_back({"subscription", check_level::error, "app_sub is disabled", "enable it"});
+    const auto report = run_cutover(asked(replication_kind::logical), fake.world());
+    EXPECT_EQ(report.exit_code, 1);
+    EXPECT_THAT(report.text, HasSubstr("app_sub is disabled"));
+    EXPECT_EQ(report.hint, "enable it");
+    EXPECT_THAT(fake.calls, ElementsAre("preflight"));
+}
+
+struct kind_and_point {
+    replication_kind kind;
+    std::string point;
+};
+
+std::vector<kind_and_point> points_before_commit() {
+    std::vector<kind_and_point> all;
+    for (const auto kind :
+         {replication_kind::none, replication_kind::physical, replication_kind::logical}) {
+        for (const planned_step& one : make_plan(asked(kind))) {
+            all.push_back({kind, "cutover:" + one.name + ":before"});
+            if (one.name == "commit") {
+                break;
+            }
+            all.push_back({kind, "cutover:" + one.name + ":after"});
+        }
+    }
+    return all;
+}
+
+TEST(Cutover, AFailureAtEveryPointBeforeTheCommitLeadsBack) {
+    for (const auto& [kind, point] : points_before_commit()) {
+        SCOPED_TRACE(point);
+        fake_world fake;
+        fake.failing[point] = -1;
+        expect_as_before(fake, run_cutover(asked(kind), fake.world()));
+    }
+}
+
+TEST(Cutover, AnAbortAtEveryPointBeforeTheCommitLeadsBack) {
+    for (const auto& [kind, point] : points_before_commit()) {
+        if (point == "cutover:commit:before") {
+            continue;  // too late to be heard: the record is being written
+        }
+        SCOPED_TRACE(point);
+        fake_world fake;
+        fake.abort_at = point;
+        const auto report = run_cutover(asked(kind), fake.world());
+        expect_as_before(fake, report);
+        EXPECT_THAT(report.text, HasSubstr("aborted by the operator"));
+    }
+}
+
+TEST(Cutover, AFailingCallOfEveryDoorLeadsBack) {
+    for (const std::string name :
+         {"preflight",
+          "record begun",
+          "fence",
+          "mark",
+          "catch_up",
+          "sequences",
+          "verify",
+          "record committed"}) {
+        SCOPED_TRACE(name);
+        fake_world fake;
+        fake.failing[name] = 1;
+        expect_as_before(fake, run_cutover(asked(replication_kind::logical), fake.world()));
+    }
+}
+
+TEST(Cutover, TakesBackInTheSafeOrder) {
+    fake_world fake;
+    fake.failing["verify"] = 1;
+    run_cutover(asked(replication_kind::logical), fake.world());
+    const std::vector<std::string> tail(fake.calls.end() - 5, fake.calls.end());
+    EXPECT_THAT(
+        tail, ElementsAre("verify", "unfence", "cancel_move", "record aborted", "open_gate")
+    );
+}
+
+TEST(Cutover, AfterTheCommitEverythingGoesForward) {
+    for (const std::string point :
+         {"cutover:commit:after",
+          "cutover:move:before",
+          "cutover:move:after",
+          "cutover:open:before",
+          "cutover:open:after",
+          "cutover:unsubscribe:before",
+          "cutover:unsubscribe:after",
+          "unsubscribe",
+          "record done"}) {
+        SCOPED_TRACE(point);
+        fake_world fake;
+        fake.failing[point] = -1;
+        const auto report = run_cutover(asked(replication_kind::logical), fake.world());
+        EXPECT_EQ(report.exit_code, 6) << report.text;
+        EXPECT_EQ(report.outcome, "needs-operator");
+        EXPECT_TRUE(fake.open);
+        EXPECT_THAT(fake.calls, Contains("commit_move 1 8"));
+        EXPECT_THAT(fake.calls, Not(Contains("unfence")));
+        EXPECT_THAT(kinds(fake), Not(Contains("aborted")));
+    }
+}
+
+TEST(Cutover, AnAbortAfterTheCommitIsTooLate) {
+    fake_world fake;
+    fake.abort_at = "cutover:commit:after";
+    const auto report = run_cutover(asked(replication_kind::logical), fake.world());
+    EXPECT_EQ(report.exit_code, 0) << report.text;
+}
+
+TEST(Cutover, AnAbortThatCannotBeJournaledStillLetsClientsGoOn) {
+    fake_world fake;
+    fake.failing["record committed"] = 1;
+    fake.failing["record aborted"] = -1;
+    const auto report = run_cutover(asked(replication_kind::logical), fake.world());
+    EXPECT_EQ(report.exit_code, 1);
+    EXPECT_TRUE(fake.open);
+    EXPECT_FALSE(fake.fenced);
+    EXPECT_THAT(report.hint, HasSubstr("record aborted"));
+}
+
+TEST(Cutover, UnfencingIsTriedUntilTheOldServerAnswers) {
+    fake_world fake;
+    fake.failing["verify"] = 1;
+    fake.failing["unfence"] = 3;
+    const auto report = run_cutover(asked(replication_kind::logical), fake.world());
+    expect_as_before(fake, report);
+    EXPECT_EQ(std::count(fake.calls.begin(), fake.calls.end(), "unfence"), 4);
+}
+
+TEST(Cutover, AnUnreachableOldServerKeepsClientsNoLongerThanTheHoldTimeout) {
+    fake_world fake;
+    fake.fence_may_stay = true;
+    fake.failing["verify"] = 1;
+    fake.failing["unfence"] = -1;
+    const auto report = run_cutover(asked(replication_kind::logical), fake.world());
+    EXPECT_EQ(report.exit_code, 1);
+    EXPECT_TRUE(report.fence_left);
+    EXPECT_TRUE(fake.open);
+    EXPECT_THAT(report.text, HasSubstr("STILL REFUSES WRITES"));
+    EXPECT_THAT(kinds(fake), ElementsAre("begun")) << "so that a restart goes on undoing";
+}
+
+TEST(Cutover, AFailureAfterPromotionSaysThatTheStandbyIsLost) {
+    fake_world fake;
+    fake.failing["verify"] = 1;
+    const auto report = run_cutover(asked(replication_kind::physical), fake.world());
+    expect_as_before(fake, report);
+    EXPECT_THAT(report.text, HasSubstr("green may have been promoted and must be rebuilt"));
+}
+
+TEST(Cutover, ADrainThatTakesTooLongNamesTheBlockers) {
+    fake_world fake;
+    fake.never_parks = true;
+    auto request = asked(replication_kind::logical);
+    request.prepare_timeout = std::chrono::milliseconds{1};
+    fake.now.parked = 2;
+    proxy::session_info session;
+    session.user = "bob";
+    session.phase = proxy::session_phase::in_transaction;
+    session.query = "UPDATE t SET a = 1";
+    fake.rows = {session};
+    const auto report = run_cutover(request, fake.world());
+    EXPECT_EQ(report.exit_code, 5);
+    EXPECT_TRUE(fake.open);
+    ASSERT_EQ(report.rows.size(), 1U);
+    EXPECT_THAT(report.rows[0], HasSubstr("user bob"));
+    EXPECT_THAT(report.rows[0], HasSubstr("UPDATE t SET a = 1"));
+    EXPECT_THAT(kinds(fake), ElementsAre("begun", "aborted"));
+}
+
+TEST(Cutover, TheOverallTimeoutBoundsEveryStep) {
+    fake_world fake;
+    fake.never_parks = true;
+    auto request = asked(replication_kind::logical);
+    request.drain_timeout = std::chrono::hours{1};
+    request.timeout = std::chrono::milliseconds{20};
+    const auto report = run_cutover(request, fake.world());
+    EXPECT_EQ(report.exit_code, 5);
+    EXPECT_TRUE(fake.open);
+}
+
+}  // namespace
+}  // namespace pgsluice::control
