@@ -1,3 +1,196 @@
-int main() {
-    return 0;
+// sluicectl: the command table as a command line. Results go to stdout, everything else to stderr.
+#include "control/commands.hpp"
+#include "control/control_client.hpp"
+#include "control/render.hpp"
+
+#include <CLI/CLI.hpp>
+#include <boost/json/serialize.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <string>
+#include <unistd.h>
+
+namespace pgsluice::control {
+namespace {
+
+/// What the command line gave; the map holds one entry for each argument of the table's row.
+struct given_command {
+    const command* what = nullptr;
+    CLI::App* parser = nullptr;
+    std::map<std::string, std::string, std::less<>> texts;
+    std::map<std::string, bool, std::less<>> flags;
+};
+
+struct options {
+    std::string socket;
+    std::string service;
+    bool json = false;
+};
+
+void declare_argument(given_command& given, const command_argument& argument) {
+    const std::string name(argument.name);
+    const std::string help(argument.help);
+    if (argument.type == argument_type::flag) {
+        given.parser->add_flag("--" + name, given.flags[name], help);
+        return;
+    }
+    const std::string option = argument.is_positional() ? name : "--" + name;
+    auto* added = given.parser->add_option(option, given.texts[name], help);
+    if (!argument.is_positional()) {
+        std::string values;
+        for (const std::string_view choice : argument.choices) {
+            values += (values.empty() ? "" : "|") + std::string(choice);
+        }
+        const bool is_duration = argument.type == argument_type::duration;
+        added->type_name(!values.empty() ? values : is_duration ? "DURATION" : "TEXT");
+    }
+}
+
+/// Every command of this version as a subcommand; announced ones are hidden and answer for
+/// themselves.
+std::vector<std::unique_ptr<given_command>> declare_commands(CLI::App& app) {
+    std::vector<std::unique_ptr<given_command>> all;
+    for (const command& each : commands()) {
+        auto& given = *all.emplace_back(std::make_unique<given_command>());
+        given.what = &each;
+        given.parser = app.add_subcommand(std::string(each.name), std::string(each.help));
+        if (each.id == command_id::later) {
+            given.parser->group("")->allow_extras();
+        }
+        for (const command_argument& argument : each.arguments) {
+            declare_argument(given, argument);
+        }
+    }
+    return all;
+}
+
+int end_with(exit_code code, const std::string& error) {
+    if (!error.empty()) {
+        std::fprintf(stderr, "sluicectl: %s\n", error.c_str());
+    }
+    return static_cast<int>(code);
+}
+
+/// Shows progress on stderr: a line that is redrawn on a terminal, else one line a step.
+class progress_line {
+public:
+    void show(const boost::json::object& progress) {
+        const std::string line = render_progress(progress);
+        if (is_terminal_) {
+            std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
+            is_open_ = true;
+            return;
+        }
+        const boost::json::value* step = progress.if_contains("step");
+        if (step != nullptr && *step != last_step_) {
+            last_step_ = *step;
+            std::fprintf(stderr, "%s\n", line.c_str());
+        }
+    }
+    void close() {
+        if (is_open_) {
+            std::fputs("\r\x1b[K", stderr);
+        }
+    }
+
+private:
+    bool is_terminal_ = ::isatty(STDERR_FILENO) == 1;
+    bool is_open_ = false;
+    boost::json::value last_step_;
+};
+
+int give(const options& chosen, const given_command& given) {
+    std::map<std::string, std::string, std::less<>> arguments;
+    for (const auto& [name, text] : given.texts) {
+        const auto* option = given.parser->get_option_no_throw(
+            given.what->find_argument(name)->is_positional() ? name : "--" + name
+        );
+        if (option->count() > 0) {
+            arguments[name] = text;
+        }
+    }
+    for (const auto& [name, is_set] : given.flags) {
+        if (is_set) {
+            arguments[name] = "true";
+        }
+    }
+    const auto request = make_request(given.what->name, chosen.service, std::move(arguments));
+    if (!request) {
+        return end_with(exit_code::usage, request.error().message);
+    }
+    progress_line progress;
+    const outcome ended =
+        run_command(chosen.socket, *request, [&](const boost::json::object& step) {
+            progress.show(step);
+        });
+    progress.close();
+    if (chosen.json) {
+        boost::json::object shown = ended.result;
+        if (!ended.error.empty()) {
+            shown["error"] = ended.error;
+        }
+        std::printf("%s\n", boost::json::serialize(shown).c_str());
+    } else {
+        std::fputs(render_result(given.what->name, ended.result).c_str(), stdout);
+    }
+    return end_with(ended.exit, ended.error);
+}
+
+/// Answers a command line without a command, or with something that is not an argument.
+int unexpected(const given_command* given, const std::vector<std::string>& extras) {
+    if (given == nullptr && (extras.empty() || !extras.front().starts_with('-'))) {
+        const std::string name = extras.empty() ? "" : extras.front();
+        return end_with(exit_code::usage, make_request(name, {}, {}).error().message);
+    }
+    std::string text = "\"" + extras.front() + "\" is not expected";
+    if (given != nullptr && extras.front().starts_with("--")) {
+        const std::string name = extras.front().substr(2, extras.front().find('=') - 2);
+        text = make_request(given->what->name, {}, {{name, "?"}}).error().message;
+    }
+    return end_with(exit_code::usage, text);
+}
+
+std::string default_socket() {
+    const char* path = std::getenv("PGSLUICE_SOCKET");  // NOLINT(concurrency-mt-unsafe)
+    return path != nullptr && *path != '\0' ? path : "/run/pgsluice/control.sock";
+}
+
+}  // namespace
+}  // namespace pgsluice::control
+
+int main(int argc, char** argv) {
+    using namespace pgsluice::control;
+    CLI::App app("Gives commands to a running pgsluice", "sluicectl");
+    options chosen{.socket = default_socket(), .service = {}, .json = false};
+    app.set_version_flag("--version", "sluicectl " PGSLUICE_VERSION);
+    app.add_option("--socket", chosen.socket, "Control socket (or $PGSLUICE_SOCKET)")
+        ->type_name("PATH");
+    app.add_option("--service", chosen.service, "Service; may be left out where there is one")
+        ->type_name("NAME");
+    app.add_flag("--json", chosen.json, "Print the result as one JSON line");
+    app.footer("Exit codes: 0 done, 1 failed or aborted and back as before, 2 usage, 3 no daemon, "
+               "4 refused in this state, 5 deadline passed, 6 an operator is needed");
+    app.require_subcommand(0, 1);
+    app.fallthrough();
+    app.allow_extras();  // so that unexpected() can answer in the table's words
+    const auto all = declare_commands(app);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return app.exit(e) == 0 ? 0 : static_cast<int>(exit_code::usage);
+    }
+    const auto named = std::find_if(all.begin(), all.end(), [](const auto& each) {
+        return each->parser->parsed();
+    });
+    const given_command* given = named == all.end() ? nullptr : named->get();
+    const auto extras = app.remaining(true);
+    const bool is_later = given != nullptr && given->what->id == command_id::later;
+    if (!is_later && (given == nullptr || !extras.empty())) {
+        return unexpected(given, extras);
+    }
+    return give(chosen, *given);
 }

@@ -222,8 +222,9 @@ result<request> make_request(
             }
         }
         return wrong(
-            "unknown command \"" + std::string(command_name) + "\", expected " + one_of(names) +
-            did_you_mean(command_name, names)
+            (command_name.empty() ? "no command is given"
+                                  : "unknown command \"" + std::string(command_name) + "\"") +
+            ", expected " + one_of(names) + did_you_mean(command_name, names)
         );
     }
     if (given.what->id == command_id::later) {

@@ -68,7 +68,7 @@ TEST(Commands, WrongRequestsSayWhatWasExpected) {
         {"", "not a JSON object"},
         {"[]", "not a JSON object"},
         {"{\"command\":\"status\"", "not a JSON object"},
-        {"{}", "unknown command \"\", expected status, sessions"},
+        {"{}", "no command is given, expected status, sessions"},
         {R"({"command":"stats"})", "did you mean \"status\"?"},
         {R"({"command":"rollback"})", "\"rollback\" is not in this version"},
         {R"({"command":1})", "\"command\" is not valid in a request"},

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "control/commands.hpp"
+#include "control/file.hpp"
+#include "control/outcome.hpp"
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace pgsluice::control {
+
+/// Serves operator commands on a unix socket (mode 0600; peers must be the same user or root). The
+/// protocol is one command a connection, in JSON lines:
+///
+///   request  = {"command": NAME, "service"?: NAME, "arguments"?: {NAME: TEXT | true}}
+///   answer   = { {"progress": {...}} } final
+///   final    = {"exit": N, "result": {...}, "error"?: TEXT}
+///
+/// A peer that hangs up cancels nothing: its command goes on to its own end.
+class control_socket {
+public:
+    /// Runs one command on the connection's own thread; called from several threads.
+    using command_runner = std::function<outcome(const request&, const progress_sink&)>;
+
+    static constexpr std::size_t connections_max = 16;
+    static constexpr std::size_t request_bytes_max = 64UL * 1024;
+
+    /// Binds `path` and starts to serve. See listen_control() for what can fail.
+    static result<std::unique_ptr<control_socket>>
+    start(const std::string& path, command_runner runner);
+    /// Stops accepting, waits for the commands under way and removes the socket file. Peers that
+    /// have not sent their command yet are hung up.
+    ~control_socket();
+    control_socket(const control_socket&) = delete;
+    control_socket& operator=(const control_socket&) = delete;
+
+private:
+    struct connection;
+
+    control_socket(std::string path, unique_fd listener, unique_fd wake, command_runner runner);
+    void accept_loop();
+    void accept_one();
+    void serve(connection& peer);
+    void reap(bool all);
+
+    std::string path_;
+    unique_fd listener_;
+    unique_fd wake_;  ///< an eventfd that ends the accept loop
+    command_runner runner_;
+    std::list<connection> connections_;  ///< touched by the accept thread only
+    std::thread accepting_;
+};
+
+}  // namespace pgsluice::control
