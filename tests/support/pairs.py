@@ -1,0 +1,84 @@
+"""Two servers that follow each other: logical and physical replication from `old` to `new`."""
+
+import os
+import shutil
+
+from .cluster import Cluster, run_tool, wait_until
+
+
+class LogicalPair:
+    """`old` publishes every table of `dbname`, `new` subscribes to them.
+
+    `scripts` create the schema on both servers; `data` is run on `old` only. Returns when every
+    table of the subscription is in state `r`, that is, streams.
+    """
+
+    def __init__(self, dbname="app", scripts=(), data=(), subscription="app_sub", bindirs=None,
+                 **settings):
+        old_bin, new_bin = bindirs or (None, None)
+        self.dbname, self.subscription = dbname, subscription
+        self.old = Cluster("old", bindir=old_bin, **settings)
+        self.new = Cluster("new", bindir=new_bin, **settings)
+        for server in (self.old, self.new):
+            server.create_database(dbname, *scripts)
+        for script in data:
+            self.old.query(script, dbname=dbname)
+        self.old.query("CREATE PUBLICATION app_pub FOR ALL TABLES", dbname=dbname)
+        self.new.query(
+            f"CREATE SUBSCRIPTION {subscription} CONNECTION 'host=127.0.0.1 port={self.old.port} "
+            f"user=postgres dbname={dbname}' PUBLICATION app_pub", dbname=dbname)
+        wait_until(self.all_tables_ready, "initial copy of the subscription", 60)
+
+    def all_tables_ready(self):
+        return self.new.value("SELECT count(*) FILTER (WHERE srsubstate <> 'r') = 0 "
+                              "FROM pg_subscription_rel", dbname=self.dbname)
+
+    def destroy(self):
+        self.new.destroy()
+        self.old.destroy()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.destroy()
+
+
+class PhysicalPair:
+    """`old` is a primary, `new` its streaming standby made by pg_basebackup, with a slot."""
+
+    slot = "app_standby"
+
+    def __init__(self, dbname="app", scripts=(), **settings):
+        self.dbname = dbname
+        self.old = Cluster("old", **settings)
+        self.old.create_database(dbname, *scripts)
+        self.new = Cluster("new", init=False, **settings)
+        conninfo = f"host=127.0.0.1 port={self.old.port} user=postgres application_name={self.slot}"
+        run_tool(self.old.bindir, ["pg_basebackup", "-d", conninfo, "-D", self.new.data, "-X",
+                                   "stream", "-c", "fast", "-C", "-S", self.slot])
+        self.new.configure(primary_conninfo=conninfo, primary_slot_name=self.slot)
+        self._mark_as_standby(self.new)
+        self.new.start()
+        wait_until(self.streaming, "streaming replication", 60)
+
+    @staticmethod
+    def _mark_as_standby(server):
+        path = os.path.join(server.data, "standby.signal")
+        with open(path, "w"):
+            pass
+        if os.geteuid() == 0:
+            shutil.chown(path, "postgres", "postgres")
+
+    def streaming(self):
+        return self.old.query("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'")
+
+    def destroy(self):
+        self.new.destroy()
+        self.old.destroy()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.destroy()
