@@ -1,6 +1,7 @@
 #pragma once
 
 #include "control/cutover_record.hpp"
+#include "control/limits.hpp"
 #include "proxy/directive.hpp"
 
 #include <atomic>
@@ -17,16 +18,6 @@ namespace pgsluice::control {
 /// Everything a cutover touches, cut into four doors so that the sequence can be run in a test
 /// without sockets: the data plane of one service, the two servers, the durable record, and the
 /// operator who watches and may say stop. Every wait behind a door ends at `limits`.
-
-/// Until when a step may go on.
-struct limits {
-    using clock = std::chrono::steady_clock;
-    clock::time_point deadline;
-    const std::atomic<bool>* aborted = nullptr;  ///< the operator said stop; may be null
-
-    bool passed() const { return clock::now() >= deadline; }
-    bool stopped() const { return aborted != nullptr && aborted->load(std::memory_order_relaxed); }
-};
 
 /// The data plane as one service's cutover sees it; proxy::engine's members without the service
 /// number. See proxy/engine.hpp for what each guarantees.
