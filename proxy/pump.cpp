@@ -1,0 +1,532 @@
+// The hot path, one direction a function pair:
+//
+//   on_client  -> read_client  -> take_from_client  -> send_to_backend
+//   on_backend -> read_backend -> take_from_backend -> send_to_client -> after_backend
+//
+// Every pump of a worker reads into the worker's one scratch buffer; what a socket does not take at
+// once is copied aside and the other side is not read until it is gone, so that a session holds at
+// most one scratch buffer's worth a direction, whatever its peers do. There is no lock, timer, log
+// or allocation a message here; the clock is the coarse one and read when a transaction begins.
+
+#include "proxy/pump.hpp"
+
+#include "protocol/errors.hpp"
+#include "protocol/message_types.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <ctime>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+constexpr std::size_t kept_capacity_max = 4096;       // bigger buffers are given back when empty
+constexpr std::uint32_t status_bytes_max = 64 * 1024;  // a longer ParameterStatus is not recorded
+
+steady_time coarse_now() noexcept {
+    timespec t{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return steady_time(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
+}
+
+void empty(std::vector<std::uint8_t>& buffer) {
+    if (buffer.capacity() > kept_capacity_max) {
+        buffer = {};
+    } else {
+        buffer.clear();
+    }
+}
+
+constexpr std::array<bool, 256> relayed_frontend_types() {
+    std::array<bool, 256> valid{};
+    for (const char type : {'Q', 'P', 'B', 'D', 'E', 'C', 'S', 'H', 'F', 'd', 'c', 'f', 'X'}) {
+        valid[static_cast<std::uint8_t>(type)] = true;
+    }
+    return valid;
+}
+constexpr auto relayed = relayed_frontend_types();
+
+}  // namespace
+
+struct pump::client_visitor {
+    pump& p;
+    bool stopped = false;
+    int bad_type = -1;
+
+    static std::size_t prefix(std::uint8_t) noexcept { return 0; }
+
+    bool on_message(const protocol::frame_cursor::message& m) {
+        auto& state = p.state_;
+        if (p.closing_ && (p.at_boundary() || state.answers_will_come())) [[unlikely]] {
+            p.terminate_ = m.type == 'X';
+            stopped = true;
+            return false;
+        }
+        if (!relayed[m.type]) [[unlikely]] {
+            bad_type = m.type;
+            return false;
+        }
+        if (m.type == 'd') {
+            return true;
+        }
+        if (state.at_boundary()) {
+            p.since_ = coarse_now();
+        }
+        ++p.requests_;
+        state.on_frontend(m.type);
+        if (m.type == 'Q' || m.type == 'P') {
+            p.tap_.on_message(m);
+        } else if (m.type == 'X') {
+            p.terminate_ = true;
+        }
+        return true;
+    }
+
+    void on_body(byte_view part) {
+        if (p.tap_.gathering()) {
+            p.tap_.on_body(part);
+        }
+    }
+};
+
+struct pump::backend_visitor {
+    pump& p;
+    std::span<std::uint8_t> bytes;
+
+    static std::size_t prefix(std::uint8_t type) noexcept {
+        return type == 'Z' ? 1 : type == 'A' ? 4 : 0;
+    }
+
+    bool on_message(const protocol::frame_cursor::message& m) {
+        switch (m.type) {
+        case 'D':
+        case 'd':
+            break;
+        case 'Z':
+            on_ready(static_cast<char>(m.body_so_far.empty() ? 'I' : m.body_so_far[0]));
+            break;
+        case '1':
+            p.tap_.on_parse_complete();
+            p.state_.on_backend(m.type);
+            break;
+        case 'E':
+            p.tap_.on_error();
+            p.state_.on_backend(m.type);
+            break;
+        case 'A':
+            rewrite_pid(m);
+            break;
+        case 'S':
+            gather_status(m);
+            break;
+        default:
+            p.state_.on_backend(m.type);
+            break;
+        }
+        return true;
+    }
+
+    void on_ready(char status) {
+        if (p.state_.transaction_status() == 'I' || status == 'I') {
+            p.since_ = coarse_now();
+        }
+        p.state_.on_backend('Z', status);
+        if (p.state_.ready_owed() == 0) {
+            p.tap_.on_quiet();
+            ++p.boundaries_;
+        }
+    }
+
+    /// A client knows its own notifications by the process id in its BackendKeyData.
+    void rewrite_pid(const protocol::frame_cursor::message& m) const {
+        if (p.backend_pid_ == p.client_pid_ || m.body_so_far.size() < 4) {
+            return;
+        }
+        std::uint8_t* at = bytes.data() + m.offset + protocol::frame_cursor::header_bytes;
+        const auto theirs = __builtin_bswap32(static_cast<std::uint32_t>(p.backend_pid_));
+        const auto ours = __builtin_bswap32(static_cast<std::uint32_t>(p.client_pid_));
+        if (std::memcmp(at, &theirs, sizeof theirs) == 0) {
+            std::memcpy(at, &ours, sizeof ours);
+        }
+    }
+
+    void gather_status(const protocol::frame_cursor::message& m) {
+        p.status_body_.assign(m.body_so_far.begin(), m.body_so_far.end());
+        p.status_remaining_ = m.body_bytes - static_cast<std::uint32_t>(m.body_so_far.size());
+        if (m.body_bytes > status_bytes_max) {
+            p.status_remaining_ = 0;
+        } else if (p.status_remaining_ == 0) {
+            report_status();
+        }
+    }
+
+    void on_body(byte_view part) {
+        if (p.status_remaining_ == 0) {
+            return;
+        }
+        p.status_body_.insert(p.status_body_.end(), part.begin(), part.end());
+        p.status_remaining_ -= static_cast<std::uint32_t>(part.size());
+        if (p.status_remaining_ == 0) {
+            report_status();
+        }
+    }
+
+    void report_status() {
+        const auto& body = p.status_body_;
+        const auto name_end = std::find(body.begin(), body.end(), std::uint8_t{0});
+        if (name_end == body.end() || body.back() != 0 || name_end + 1 == body.end()) {
+            return;
+        }
+        const char* text = reinterpret_cast<const char*>(body.data());
+        const auto name_bytes = static_cast<std::size_t>(name_end - body.begin());
+        p.owner_.on_parameter_status(
+            {text, name_bytes}, {text + name_bytes + 1, body.size() - name_bytes - 2}
+        );
+    }
+};
+
+pump::pump(
+    stream& client, std::span<std::uint8_t> scratch, pump_owner& owner, name_listener& names
+)
+    : client_(client),
+      scratch_(scratch),
+      owner_(owner),
+      client_side_(*this, &pump::on_client),
+      backend_side_(*this, &pump::on_backend),
+      tap_(names) {}
+
+void pump::start(stream& backend, std::int32_t client_pid, std::int32_t backend_pid) {
+    backend_ = &backend;
+    client_pid_ = client_pid;
+    backend_pid_ = backend_pid;
+    running_ = true;
+    next_move_ = boundaries_ + move_every_;
+    since_ = coarse_now();
+    set_interest();
+    if (closing_) {
+        park();
+    } else if (!held_.empty()) {
+        feed_held();
+    }
+}
+
+void pump::stop() noexcept {
+    running_ = false;
+    client_.unwatch();
+    if (backend_ != nullptr && !lent_) {
+        backend_->unwatch();
+    }
+}
+
+bool pump::at_boundary() const noexcept {
+    return state_.at_boundary() && from_client_.between_messages() &&
+           from_backend_.between_messages() && backend_leftover_.empty();
+}
+
+void pump::close() {
+    closing_ = true;
+    if (running_ && !parked_ && at_boundary()) {
+        park();
+    }
+}
+
+void pump::open() {
+    PGSLUICE_ASSERT(!lent_);
+    closing_ = false;
+    parked_ = false;
+    client_waits_ = false;
+    client_seen_ = false;
+    next_move_ = boundaries_ + move_every_;
+    if (!running_) {
+        return;
+    }
+    if (!held_.empty()) {
+        feed_held();
+    }
+    set_interest();
+}
+
+void pump::park() {
+    parked_ = true;
+    since_ = coarse_now();
+    if (terminate_ && !held_.empty()) {
+        finish(pump_end::client_gone);
+        return;
+    }
+    set_interest();
+    owner_.on_parked();
+    if (!held_.empty()) {
+        owner_.on_client_waits();
+    }
+}
+
+void pump::lend_backend() noexcept {
+    PGSLUICE_ASSERT(parked_ && !lent_);
+    lent_ = true;
+    backend_->unwatch();
+}
+
+void pump::give_back(stream& backend, std::int32_t backend_pid) {
+    PGSLUICE_ASSERT(lent_);
+    lent_ = false;
+    backend_ = &backend;
+    backend_pid_ = backend_pid;
+    if (running_) {
+        set_interest();
+    }
+}
+
+void pump::tell_client(byte_view bytes) { send_to_client(bytes); }
+
+void pump::feed_backend(byte_view bytes) {
+    PGSLUICE_ASSERT(bytes.size() <= scratch_.size());
+    std::memcpy(scratch_.data(), bytes.data(), bytes.size());
+    take_from_backend(scratch_.first(bytes.size()));
+}
+
+void pump::on_client(std::uint32_t events) {
+    if ((events & EPOLLOUT) != 0) {
+        flush(client_, to_client_, pump_end::client_gone);
+    }
+    if (end_ != pump_end::none) {
+        return;
+    }
+    if ((events & (EPOLLIN | EPOLLRDHUP)) != 0) {
+        if (parked_) {
+            look_at_parked_client();
+        } else {
+            read_client();
+        }
+    } else if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+        finish(pump_end::client_gone);
+    }
+}
+
+void pump::read_client() {
+    const std::size_t kept = held_.size();
+    std::memcpy(scratch_.data(), held_.data(), kept);
+    const io_result r = client_.recv(scratch_.subspan(kept));
+    if (r.done()) {
+        take_from_client(scratch_.first(kept + r.bytes));
+    } else if (r.what == io_result::status::end) {
+        client_finished();
+    } else if (r.over()) {
+        finish(pump_end::client_gone);
+    }
+}
+
+void pump::look_at_parked_client() {
+    std::array<std::uint8_t, 1> first{};
+    const io_result r = client_.peek(first);
+    if (r.again()) {
+        return;
+    }
+    if (r.over() || (first[0] == 'X' && held_.empty())) {
+        finish(pump_end::client_gone);
+        return;
+    }
+    // What is there is left in the kernel. A second look, for a hang-up, would find the same bytes.
+    client_seen_ = client_waits_;
+    const bool first_bytes = !waits();
+    client_waits_ = true;
+    set_interest();
+    if (first_bytes) {
+        owner_.on_client_waits();
+    }
+}
+
+void pump::take_from_client(std::span<std::uint8_t> bytes) {
+    client_visitor visitor{*this};
+    const std::size_t used = from_client_.scan(bytes, visitor);
+    if (used > 0) {
+        send_to_backend(bytes.first(used));
+    }
+    if (from_client_.broken() || visitor.bad_type >= 0) {
+        violation_ = from_client_.broken() ? "invalid message length"
+                                           : "invalid frontend message type " +
+                                                 std::to_string(visitor.bad_type);
+        finish(pump_end::client_violation);
+        return;
+    }
+    if (used == bytes.size()) {
+        empty(held_);
+    } else {
+        held_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end());
+    }
+    if (visitor.stopped) {
+        holding_ = true;
+        if (at_boundary() && !parked_) {
+            park();
+        } else {
+            set_interest();
+        }
+    }
+}
+
+void pump::feed_held() {
+    holding_ = false;
+    const std::size_t kept = held_.size();
+    std::memcpy(scratch_.data(), held_.data(), kept);
+    take_from_client(scratch_.first(kept));
+    if (end_ == pump_end::none) {
+        set_interest();
+    }
+}
+
+void pump::on_backend(std::uint32_t events) {
+    if ((events & EPOLLOUT) != 0) {
+        flush(*backend_, to_backend_, pump_end::none);
+    }
+    if (end_ == pump_end::none && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) {
+        read_backend();
+    }
+}
+
+void pump::read_backend() {
+    const std::size_t kept = backend_leftover_.size();
+    std::memcpy(scratch_.data(), backend_leftover_.data(), kept);
+    const io_result r = backend_->recv(scratch_.subspan(kept));
+    if (r.done()) {
+        take_from_backend(scratch_.first(kept + r.bytes));
+    } else if (r.over()) {
+        backend_finished();
+    }
+}
+
+void pump::take_from_backend(std::span<std::uint8_t> bytes) {
+    backend_visitor visitor{*this, bytes};
+    const std::size_t used = from_backend_.scan(bytes, visitor);
+    if (used == bytes.size()) {
+        backend_leftover_.clear();
+    } else {
+        backend_leftover_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end());
+    }
+    if (used > 0) {
+        send_to_client(bytes.first(used));
+    }
+    if (from_backend_.broken()) {
+        backend_finished();
+    }
+    if (end_ == pump_end::none) {
+        after_backend();
+    }
+}
+
+void pump::after_backend() {
+    if (move_every_ != 0 && boundaries_ >= next_move_ && at_boundary()) [[unlikely]] {
+        closing_ = true;
+    }
+    if (!closing_ || parked_) [[likely]] {
+        return;
+    }
+    if (at_boundary()) {
+        park();
+    } else if (holding_ && !state_.answers_will_come()) {
+        feed_held();
+    }
+}
+
+void pump::send_to_backend(byte_view bytes) {
+    if (to_backend_.empty()) {
+        const io_result r = backend_->send(bytes);
+        if (r.over()) {
+            return;  // what it said before it went is still to be read, and says why
+        }
+        bytes = bytes.subspan(r.bytes);
+        if (bytes.empty()) [[likely]] {
+            return;
+        }
+    }
+    to_backend_.insert(to_backend_.end(), bytes.begin(), bytes.end());
+    set_interest();
+}
+
+void pump::send_to_client(byte_view bytes) {
+    if (to_client_.empty()) {
+        const io_result r = client_.send(bytes);
+        if (r.over()) {
+            finish(pump_end::client_gone);
+            return;
+        }
+        bytes = bytes.subspan(r.bytes);
+        if (bytes.empty()) [[likely]] {
+            return;
+        }
+    }
+    to_client_.insert(to_client_.end(), bytes.begin(), bytes.end());
+    if (running_) {
+        set_interest();
+    }
+}
+
+void pump::flush(stream& to, std::vector<std::uint8_t>& pending, pump_end if_gone) {
+    const io_result r = to.send(pending);
+    if (r.over()) {
+        empty(pending);
+        if (if_gone != pump_end::none) {
+            finish(if_gone);
+            return;
+        }
+    }
+    pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(r.bytes));
+    if (pending.empty()) {
+        empty(pending);
+        if (&to == backend_ && client_eof_ && !parked_) {
+            backend_->shutdown_send();
+        }
+        if (&to == &client_ && backend_eof_) {
+            finish(pump_end::backend_gone);
+            return;
+        }
+    }
+    set_interest();
+}
+
+void pump::client_finished() {
+    client_eof_ = true;
+    if (to_backend_.empty()) {
+        backend_->shutdown_send();
+    }
+    set_interest();
+}
+
+void pump::backend_finished() {
+    backend_eof_ = true;
+    if (to_client_.empty()) {
+        finish(client_eof_ || terminate_ ? pump_end::client_gone : pump_end::backend_gone);
+    } else {
+        set_interest();
+    }
+}
+
+void pump::finish(pump_end why) {
+    if (end_ != pump_end::none) {
+        return;
+    }
+    end_ = why;
+    stop();
+    owner_.on_pump_end();
+}
+
+void pump::set_interest() {
+    if (!running_) {
+        return;
+    }
+    std::uint32_t from_client = 0;
+    if (parked_) {
+        from_client = client_seen_ ? 0U : waits() ? EPOLLRDHUP : EPOLLIN;
+    } else if (!client_eof_ && !holding_ && to_backend_.empty()) {
+        from_client = EPOLLIN;
+    }
+    client_.watch(from_client | (to_client_.empty() ? 0U : EPOLLOUT), &client_side_);
+    if (!lent_) {
+        const bool read = !backend_eof_ && to_client_.empty();
+        backend_->watch(
+            (read ? EPOLLIN : 0U) | (to_backend_.empty() ? 0U : EPOLLOUT), &backend_side_
+        );
+    }
+}
+
+}  // namespace pgsluice::proxy

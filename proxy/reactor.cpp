@@ -1,0 +1,245 @@
+// The loop of one worker.
+//
+//   epoll_wait -> for each event: sink->on_io()    pumps do their whole work here
+//              -> coroutines made ready meanwhile  cold paths continue here
+//              -> after_batch                      the worker publishes what changed
+//
+// Level-triggered epoll needs one recv per readiness; Asio 1.81 makes two (the first or the last
+// finds nothing) or one and an epoll_ctl. That call is what this file exists to save.
+
+#include "proxy/reactor.hpp"
+
+#include "protocol/errors.hpp"
+
+#include <array>
+#include <cerrno>
+#include <ctime>
+
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+void add_internal(int epoll, int fd, void* tag) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.ptr = tag;
+    PGSLUICE_ASSERT(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+void drain_counter(int fd) noexcept {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const ssize_t n = read(fd, &count, sizeof count);
+}
+
+}  // namespace
+
+wait_point::~wait_point() { PGSLUICE_ASSERT(!waiter_); }
+
+void wait_point::suspend(std::coroutine_handle<> h, steady_time deadline) noexcept {
+    PGSLUICE_ASSERT(!waiter_);
+    waiter_ = h;
+    deadline_ = deadline;
+    if (deadline != never) {
+        reactor_.arm(*this);
+    }
+}
+
+void wait_point::notify(wake why) noexcept {
+    if (!pending_) {
+        pending_ = true;
+        why_ = why;
+    }
+    if (waiter_) {
+        if (deadline_ != never) {
+            reactor_.disarm(*this);
+        }
+        reactor_.ready(std::exchange(waiter_, {}));
+    }
+}
+
+void wait_point::cancel() noexcept {
+    cancelled_ = true;
+    notify(wake::cancelled);
+}
+
+wake wait_point::take() noexcept {
+    pending_ = false;
+    return cancelled_ ? wake::cancelled : why_;
+}
+
+reactor::reactor()
+    : epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      timer_(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)),
+      wakeup_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+    PGSLUICE_ASSERT(epoll_ >= 0 && timer_ >= 0 && wakeup_ >= 0);
+    add_internal(epoll_, timer_, &timer_);
+    add_internal(epoll_, wakeup_, &wakeup_);
+}
+
+reactor::~reactor() {
+    close(wakeup_);
+    close(timer_);
+    close(epoll_);
+}
+
+void reactor::run(const std::function<void()>& after_batch) {
+    std::array<epoll_event, batch_max> events{};
+    while (!stopping_) {
+        const int n = epoll_wait(epoll_, events.data(), batch_max, -1);
+        if (n < 0) {
+            PGSLUICE_ASSERT(errno == EINTR);
+            continue;
+        }
+        batch_ = std::span(events).first(static_cast<std::size_t>(n));
+        while (!batch_.empty()) {
+            epoll_event& event = batch_.front();
+            batch_ = batch_.subspan(1);
+            dispatch(event);
+        }
+        run_ready();
+        after_batch();
+    }
+}
+
+void reactor::dispatch(epoll_event& event) {
+    if (event.data.ptr == &timer_) {
+        drain_counter(timer_);
+        fire_deadlines();
+    } else if (event.data.ptr == &wakeup_) {
+        drain_counter(wakeup_);
+        run_posted();
+    } else if (event.data.ptr != nullptr) {
+        static_cast<io_watch*>(event.data.ptr)->sink_->on_io(event.events);
+    }
+}
+
+void reactor::stop() noexcept {
+    post([this] { stopping_ = true; });
+}
+
+void reactor::post(std::function<void()> call) {
+    {
+        const std::lock_guard lock(posted_mutex_);
+        posted_.push_back(std::move(call));
+    }
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t n = write(wakeup_, &one, sizeof one);
+}
+
+void reactor::run_posted() {
+    std::vector<std::function<void()>> calls;
+    {
+        const std::lock_guard lock(posted_mutex_);
+        calls.swap(posted_);
+    }
+    for (const auto& call : calls) {
+        call();
+    }
+}
+
+void reactor::run_ready() {
+    // Bounded: what becomes ready while these run has been made so by them and runs in this same
+    // turn; two coroutines that wake each other for ever would be a bug of ours.
+    std::vector<std::coroutine_handle<>> now;
+    while (!ready_.empty()) {
+        now.swap(ready_);
+        for (const auto h : now) {
+            h.resume();
+        }
+        now.clear();
+    }
+}
+
+void reactor::ready(std::coroutine_handle<> h) { ready_.push_back(h); }
+
+void reactor::add(io_watch& w, int fd, std::uint32_t events, io_sink* sink) {
+    PGSLUICE_ASSERT(w.fd_ < 0);
+    epoll_event event{};
+    event.events = events;
+    event.data.ptr = &w;
+    PGSLUICE_ASSERT(epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0);
+    w.fd_ = fd;
+    w.events_ = events;
+    w.sink_ = sink;
+}
+
+void reactor::set(io_watch& w, std::uint32_t events) {
+    if (w.events_ == events) {
+        return;
+    }
+    epoll_event event{};
+    event.events = events;
+    event.data.ptr = &w;
+    PGSLUICE_ASSERT(epoll_ctl(epoll_, EPOLL_CTL_MOD, w.fd_, &event) == 0);
+    w.events_ = events;
+}
+
+void reactor::set(io_watch& w, std::uint32_t events, io_sink* sink) {
+    if (w.sink_ != sink) {
+        for (epoll_event& event : batch_) {
+            if (event.data.ptr == &w) {
+                event.data.ptr = nullptr;
+            }
+        }
+        w.sink_ = sink;
+    }
+    set(w, events);
+}
+
+void reactor::remove(io_watch& w) noexcept {
+    if (w.fd_ < 0) {
+        return;
+    }
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, w.fd_, nullptr);
+    for (epoll_event& event : batch_) {
+        if (event.data.ptr == &w) {
+            event.data.ptr = nullptr;
+        }
+    }
+    w.fd_ = -1;
+    w.sink_ = nullptr;
+    w.events_ = 0;
+}
+
+void reactor::arm(wait_point& p) {
+    deadlines_.emplace(p.deadline_, &p);
+    if (p.deadline_ < armed_) {
+        set_timer();
+    }
+}
+
+void reactor::disarm(wait_point& p) noexcept {
+    deadlines_.erase({p.deadline_, &p});
+    // The timer stays armed: one early wake-up is cheaper than a timerfd_settime for every wait.
+}
+
+void reactor::set_timer() {
+    armed_ = deadlines_.empty() ? never : deadlines_.begin()->first;
+    itimerspec spec{};
+    if (armed_ != never) {
+        const auto since_boot = armed_.time_since_epoch();
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since_boot);
+        spec.it_value.tv_sec = seconds.count();
+        spec.it_value.tv_nsec =
+            std::chrono::duration_cast<std::chrono::nanoseconds>(since_boot - seconds).count();
+        if (spec.it_value.tv_sec == 0 && spec.it_value.tv_nsec == 0) {
+            spec.it_value.tv_nsec = 1;
+        }
+    }
+    timerfd_settime(timer_, TFD_TIMER_ABSTIME, &spec, nullptr);
+}
+
+void reactor::fire_deadlines() {
+    const steady_time t = now();
+    while (!deadlines_.empty() && deadlines_.begin()->first <= t) {
+        wait_point& p = *deadlines_.begin()->second;
+        p.notify(wake::deadline);  // disarms itself
+    }
+    set_timer();
+}
+
+}  // namespace pgsluice::proxy

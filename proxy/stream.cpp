@@ -1,0 +1,196 @@
+#include "proxy/stream.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+io_result outcome(ssize_t n, bool reading) noexcept {
+    if (n > 0) {
+        return {.bytes = static_cast<std::size_t>(n)};
+    }
+    if (n == 0) {
+        return {.what = reading ? io_result::status::end : io_result::status::done};
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+        return {.what = io_result::status::again};
+    }
+    return {.what = io_result::status::failed, .error = errno};
+}
+
+io_result failed(int error) noexcept {
+    return {.what = io_result::status::failed, .error = error};
+}
+
+/// Waits for `events`; an error result when it was not readiness that ended the wait.
+task<io_result> await_events(
+    stream& s, wait_point& point, std::uint32_t events, steady_time deadline
+) {
+    wake_sink sink(point);
+    s.watch(events, &sink);
+    wake why = wake::event;
+    while (why == wake::event && sink.take() == 0) {  // a wake of an earlier wait is no readiness
+        why = co_await point.until(deadline);
+    }
+    s.unwatch();
+    if (why == wake::cancelled) {
+        co_return failed(ECANCELED);
+    }
+    if (why == wake::deadline) {
+        co_return failed(ETIMEDOUT);
+    }
+    co_return io_result{};
+}
+
+}  // namespace
+
+void stream::adopt(int fd) noexcept {
+    close();
+    fd_ = fd;
+}
+
+io_result stream::recv(std::span<std::uint8_t> into) noexcept {
+    return outcome(::recv(fd_, into.data(), into.size(), 0), true);
+}
+
+io_result stream::send(byte_view bytes) noexcept {
+    return outcome(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL), false);
+}
+
+io_result stream::peek(std::span<std::uint8_t> into) noexcept {
+    return outcome(::recv(fd_, into.data(), into.size(), MSG_PEEK), true);
+}
+
+void stream::shutdown_send() noexcept { ::shutdown(fd_, SHUT_WR); }
+
+void stream::close() noexcept {
+    if (fd_ >= 0) {
+        unwatch();
+        ::close(fd_);
+        fd_ = -1;
+    }
+}
+
+void stream::abort() noexcept {
+    if (fd_ >= 0) {
+        const linger reset{.l_onoff = 1, .l_linger = 0};
+        setsockopt(fd_, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        close();
+    }
+}
+
+void stream::watch(std::uint32_t events, io_sink* sink) {
+    if (watched_) {
+        reactor_.set(watch_, events, sink);
+    } else {
+        reactor_.add(watch_, fd_, events, sink);
+        watched_ = true;
+    }
+}
+
+void stream::unwatch() noexcept {
+    if (watched_) {
+        reactor_.remove(watch_);
+        watched_ = false;
+    }
+}
+
+task<io_result> read_some(
+    stream& s, wait_point& point, std::span<std::uint8_t> into, steady_time deadline
+) {
+    for (;;) {
+        const io_result r = s.recv(into);
+        if (!r.again()) {
+            co_return r;
+        }
+        const io_result waited = co_await await_events(s, point, EPOLLIN, deadline);
+        if (!waited.done()) {
+            co_return waited;
+        }
+    }
+}
+
+task<io_result> write_all(stream& s, wait_point& point, byte_view bytes, steady_time deadline) {
+    while (!bytes.empty()) {
+        const io_result r = s.send(bytes);
+        if (r.over()) {
+            co_return r;
+        }
+        if (r.done()) {
+            bytes = bytes.subspan(r.bytes);
+            continue;
+        }
+        const io_result waited = co_await await_events(s, point, EPOLLOUT, deadline);
+        if (!waited.done()) {
+            co_return waited;
+        }
+    }
+    co_return io_result{};
+}
+
+task<io_result> connect_to(
+    stream& s, wait_point& point, const endpoint& address, steady_time deadline
+) {
+    const int family = address.address.ss_family;
+    const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        co_return failed(errno);
+    }
+    s.adopt(fd);
+    if (family != AF_UNIX) {
+        tune_tcp(fd);
+    }
+    const auto* to = reinterpret_cast<const sockaddr*>(&address.address);
+    if (::connect(fd, to, address.length) == 0) {
+        co_return io_result{};
+    }
+    // A unix socket whose backlog is full says EAGAIN and cannot be waited for: it counts as refused.
+    if (errno != EINPROGRESS) {
+        const int error = errno;
+        s.close();
+        co_return failed(error);
+    }
+    const io_result waited = co_await await_events(s, point, EPOLLOUT, deadline);
+    int error = waited.error;
+    if (waited.done()) {
+        socklen_t size = sizeof error;
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    }
+    if (error != 0) {
+        s.close();
+        co_return failed(error);
+    }
+    co_return io_result{};
+}
+
+void tune_tcp(int fd) noexcept {
+    const int on = 1;
+    const int idle_seconds = 60;
+    const int interval_seconds = 15;
+    const int probes = 4;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_seconds, sizeof idle_seconds);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_seconds, sizeof interval_seconds);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
+std::string describe(const io_result& r) {
+    switch (r.what) {
+    case io_result::status::end:
+        return "the connection was closed";
+    case io_result::status::failed:
+        return r.error == ETIMEDOUT ? "no answer within the time allowed" : std::strerror(r.error);
+    default:
+        return "no error";
+    }
+}
+
+}  // namespace pgsluice::proxy

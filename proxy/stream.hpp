@@ -1,0 +1,104 @@
+#pragma once
+
+#include "proxy/reactor.hpp"
+#include "proxy/route.hpp"
+#include "proxy/task.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace pgsluice::proxy {
+
+using byte_view = std::span<const std::uint8_t>;
+
+/// What one recv or send did. `again`: nothing now, wait for readiness.
+struct io_result {
+    enum class status : std::uint8_t { done, again, end, failed };
+    status what = status::done;
+    std::size_t bytes = 0;
+    int error = 0;  ///< errno when failed
+
+    bool done() const noexcept { return what == status::done; }
+    bool again() const noexcept { return what == status::again; }
+    /// The peer closed, or the connection broke.
+    bool over() const noexcept { return what == status::end || what == status::failed; }
+};
+
+/// A connected non-blocking socket and its registration with the worker's reactor. Owns the
+/// descriptor. The one place where bytes enter and leave, so that another transport can stand here.
+class stream {
+public:
+    explicit stream(reactor& r) noexcept : reactor_(r) {}
+    ~stream() { close(); }
+    stream(const stream&) = delete;
+    stream& operator=(const stream&) = delete;
+
+    /// Takes over a connected or connecting non-blocking socket.
+    void adopt(int fd) noexcept;
+    bool is_open() const noexcept { return fd_ >= 0; }
+    int fd() const noexcept { return fd_; }
+
+    io_result recv(std::span<std::uint8_t> into) noexcept;
+    io_result send(byte_view bytes) noexcept;
+
+    /// The first bytes that wait to be read, without reading them.
+    io_result peek(std::span<std::uint8_t> into) noexcept;
+
+    /// No more bytes will be sent; what the peer still sends can be read.
+    void shutdown_send() noexcept;
+    void close() noexcept;
+
+    /// Closes so that the peer sees a reset instead of an orderly end.
+    void abort() noexcept;
+
+    /// Registers for `events` (0 hears only of errors and hang-ups); the sink hears them.
+    void watch(std::uint32_t events, io_sink* sink);
+    void unwatch() noexcept;
+
+    reactor& loop() const noexcept { return reactor_; }
+
+private:
+    reactor& reactor_;
+    io_watch watch_;
+    int fd_ = -1;
+    bool watched_ = false;
+};
+
+/// Turns readiness into a wake of a coroutine.
+class wake_sink final : public io_sink {
+public:
+    explicit wake_sink(wait_point& p) noexcept : point_(p) {}
+    void on_io(std::uint32_t events) override {
+        events_ |= events;
+        point_.notify();
+    }
+    std::uint32_t take() noexcept { return std::exchange(events_, 0U); }
+
+private:
+    wait_point& point_;
+    std::uint32_t events_ = 0;
+};
+
+/// Waits until something can be read (or the peer is gone) and reads it. A failed result with
+/// error ETIMEDOUT is the deadline, ECANCELED a cancelled wait point.
+task<io_result> read_some(
+    stream& s, wait_point& point, std::span<std::uint8_t> into, steady_time deadline
+);
+
+/// Sends all of `bytes`, which must stay valid. Errors as for read_some().
+task<io_result> write_all(stream& s, wait_point& point, byte_view bytes, steady_time deadline);
+
+/// Connects to one address. The stream is open when the result is done().
+task<io_result> connect_to(
+    stream& s, wait_point& point, const endpoint& address, steady_time deadline
+);
+
+/// TCP_NODELAY and keepalive probes that find a dead peer within about two minutes.
+void tune_tcp(int fd) noexcept;
+
+/// "Connection refused", "timed out after its deadline", ...
+std::string describe(const io_result& r);
+
+}  // namespace pgsluice::proxy
