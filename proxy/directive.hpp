@@ -25,7 +25,7 @@ enum class session_phase : std::uint8_t {
 std::string_view to_string(session_phase phase) noexcept;
 
 /// Why a session cannot be moved. The code is stable for scripts, the text for people.
-struct pin {
+struct pin_reason {
     std::string code;  ///< temp, hold_cursor, credentials, ... (docs/pins.md)
     std::string text;
 };
@@ -46,7 +46,7 @@ struct session_info {
     bool waits = false;         ///< held, and the client has sent something
     std::uint64_t moves = 0;    ///< backend connections it has left behind
     std::string query;          ///< the beginning of the last statement text seen on the wire
-    std::vector<pin> pins;      ///< known so far; complete only after a settle
+    std::vector<pin_reason> pins;      ///< known so far; complete only after a settle
 };
 
 /// Asks every session of a service to get ready to move to another backend.
