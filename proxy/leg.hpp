@@ -1,0 +1,82 @@
+#pragma once
+
+#include "protocol/errors.hpp"
+#include "protocol/startup.hpp"
+#include "proxy/parameter_set.hpp"
+#include "proxy/route.hpp"
+#include "proxy/script.hpp"
+#include "proxy/stream.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace pgsluice::proxy {
+
+/// One logged-in (or being logged-in) connection to a backend.
+struct leg {
+    explicit leg(reactor& r) : io(r) {}
+
+    stream io;
+    std::uint32_t backend = 0;      ///< index into service_settings::backends
+    endpoint address;               ///< the one that answered
+    std::int32_t pid = 0;           ///< BackendKeyData, the real ones
+    std::string key;
+    bool asked_credentials = false; ///< the backend wanted more than `trust`
+    bool dead = false;              ///< seen to be closed or out of step
+    parameter_set reported;
+    std::vector<std::uint8_t> early;  ///< read behind the login or a script, not looked at yet
+};
+
+/// Connects to the first endpoint of `target` that accepts. On failure: 57P03, naming the backend
+/// and what each address said.
+task<result<void>> open_leg(
+    leg& l, wait_point& point, const backend_target& target, milliseconds timeout_each
+);
+
+/// Both sides of a client's own login; the client sees the backend's answers as they are but for
+/// BackendKeyData.
+struct client_login {
+    stream& io;
+    std::vector<std::uint8_t>& early;  ///< client bytes read behind a password message
+    /// Given the real pid and key, returns the BackendKeyData for the client.
+    std::function<std::string(std::int32_t pid, const std::string& key)> give_key;
+};
+
+/// How a login ended when it did not succeed.
+struct login_failure {
+    failure why;
+    bool client_told = false;  ///< the backend's own error was passed on
+    bool client_gone = false;
+};
+using login_result = boost::system::result<void, login_failure>;
+[[noreturn]] void throw_exception_from_error(
+    const login_failure& f, const boost::source_location& where
+);
+
+/// Sends the client's own startup packet and goes on to the first ReadyForQuery. With a client,
+/// every message is relayed, authentication requests included; without, a backend that asks for
+/// anything is a failure (28000).
+task<login_result> log_in(
+    leg& l, wait_point& point, const protocol::StartupMessage& startup, client_login* client,
+    steady_time deadline
+);
+
+/// What to do with messages of a script's answer that belong to somebody else. Called with the whole
+/// message, header included.
+using stray_message = std::function<void(std::uint8_t type, byte_view message)>;
+
+/// Runs a script on a leg at a boundary and reads all its answers; ParameterStatus is recorded in
+/// `reported` before `stray` hears of it. Bytes behind the last answer are left in `early`. Fails
+/// with 08006 when the leg broke or the deadline passed; then it is `dead`.
+task<result<script_outcome>> run_script(
+    leg& l, wait_point& point, const script& s, steady_time deadline, stray_message stray
+);
+
+/// Opens a connection of its own and asks the leg's backend to cancel what it runs, best effort.
+task<void> send_cancel(
+    reactor& loop, endpoint address, std::int32_t pid, std::string key, steady_time deadline
+);
+
+}  // namespace pgsluice::proxy
