@@ -1,5 +1,6 @@
 #pragma once
 
+#include "protocol/errors.hpp"
 #include "proxy/route.hpp"
 
 #include <cstdint>
@@ -77,11 +78,6 @@ struct service_progress {
 };
 
 /// What a client is told when the operator's policy ends its session.
-struct farewell {
-    std::string sqlstate;
-    std::string message;
-    std::string detail;
-    std::string hint;
-};
+using farewell = failure;
 
 }  // namespace pgsluice::proxy

@@ -346,8 +346,11 @@ task<io_result> exchange(
 
 }  // namespace
 
+const stray_message ignore_stray = [](std::uint8_t, byte_view) {};
+
 task<result<script_outcome>> run_script(
-    leg& l, wait_point& point, const script& s, steady_time deadline, stray_message stray
+    leg& l, wait_point& point, const script& s, steady_time deadline,
+    const stray_message& stray
 ) {
     script_reader answers(s);
     byte_view unsent(s.bytes);

@@ -67,11 +67,15 @@ task<login_result> log_in(
 /// message, header included.
 using stray_message = std::function<void(std::uint8_t type, byte_view message)>;
 
+/// For scripts on a leg that nobody listens to yet.
+extern const stray_message ignore_stray;
+
 /// Runs a script on a leg at a boundary and reads all its answers; ParameterStatus is recorded in
 /// `reported` before `stray` hears of it. Bytes behind the last answer are left in `early`. Fails
 /// with 08006 when the leg broke or the deadline passed; then it is `dead`.
 task<result<script_outcome>> run_script(
-    leg& l, wait_point& point, const script& s, steady_time deadline, stray_message stray
+    leg& l, wait_point& point, const script& s, steady_time deadline,
+    const stray_message& stray
 );
 
 /// Opens a connection of its own and asks the leg's backend to cancel what it runs, best effort.

@@ -76,7 +76,7 @@ struct pump::client_visitor {
         }
         ++p.requests_;
         state.on_frontend(m.type);
-        if (m.type == 'Q' || m.type == 'P') {
+        if (m.type == 'Q' || m.type == 'P' || (m.type == 'B' && p.tap_.wants_bind())) {
             p.tap_.on_message(m);
         } else if (m.type == 'X') {
             p.terminate_ = true;
@@ -112,6 +112,7 @@ struct pump::backend_visitor {
             p.state_.on_backend(m.type);
             break;
         case 'E':
+            p.error_last_ = true;
             p.tap_.on_error();
             p.state_.on_backend(m.type);
             break;
@@ -133,6 +134,7 @@ struct pump::backend_visitor {
             p.since_ = coarse_now();
         }
         p.state_.on_backend('Z', status);
+        p.error_last_ = false;
         if (p.state_.ready_owed() == 0) {
             p.tap_.on_quiet();
             ++p.boundaries_;

@@ -87,6 +87,12 @@ public:
     std::uint64_t boundaries() const noexcept { return boundaries_; }
     /// When the session last changed between idle, active and in a transaction.
     steady_time since() const noexcept { return since_; }
+    /// At a boundary, running and not yet parked: close() would park it at once.
+    bool at_rest() const noexcept { return running_ && !parked_ && at_boundary(); }
+    /// A message of our own would stand between two messages, not inside one.
+    bool may_tell_client() const noexcept { return from_backend_.between_messages(); }
+    /// The last thing the backend said was an error: the client knows why it went.
+    bool backend_said_why() const noexcept { return error_last_; }
     bool client_slow() const noexcept { return !to_client_.empty(); }
 
     /// Park at every Nth boundary; 0 never.
@@ -152,6 +158,7 @@ private:
     bool running_ = false;
     bool closing_ = false;
     bool parked_ = false;
+    bool error_last_ = false;
     bool lent_ = false;
     bool holding_ = false;  ///< the client's bytes wait for answers that decide where they may go
     bool client_waits_ = false;

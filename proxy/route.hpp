@@ -20,6 +20,10 @@ struct endpoint {
     std::string text;  ///< as an operator would write it: "127.0.0.1:5432", "/run/pg/.s.PGSQL.5432"
 };
 
+/// The text of an address, numeric: "127.0.0.1:5432", "[::1]:5432", "/run/pg/.s.PGSQL.5432"; "unix"
+/// for a client on a unix socket.
+std::string address_text(const endpoint& e);
+
 /// A named PostgreSQL server. All endpoints are tried in order.
 struct backend_target {
     std::string name;

@@ -1,5 +1,8 @@
 #include "proxy/statement_tap.hpp"
 
+#include "protocol/messages.hpp"
+#include "protocol/sql_scan.hpp"
+
 #include <algorithm>
 #include <cstring>
 
@@ -8,7 +11,7 @@ namespace pgsluice::proxy {
 void statement_tap::on_message(const message& m) {
     gather_remaining_ = 0;
     if (m.body_so_far.size() == m.body_bytes) {
-        m.type == 'Q' ? take_query(m.body_so_far) : take_parse(m.body_so_far);
+        take(m.type, m.body_so_far);
         return;
     }
     gather_type_ = m.type;
@@ -22,8 +25,18 @@ void statement_tap::on_body(byte_view part) {
     const byte_view kept = part.first(std::min(room, part.size()));
     gathered_.insert(gathered_.end(), kept.begin(), kept.end());
     if (gather_remaining_ == 0) {
-        gather_type_ == 'Q' ? take_query(gathered_) : take_parse(gathered_);
+        take(gather_type_, gathered_);
         gathered_ = {};
+    }
+}
+
+void statement_tap::take(std::uint8_t type, byte_view body) {
+    if (type == protocol::frontend::Query) {
+        take_query(body);
+    } else if (type == protocol::frontend::Parse) {
+        take_parse(body);
+    } else {
+        take_bind(body);
     }
 }
 
@@ -48,15 +61,54 @@ void statement_tap::take_parse(byte_view body) {
         }
     }
     const auto text = body.subspan(static_cast<std::size_t>(name_end - body.begin()) + 1);
-    const auto* text_end = static_cast<const std::uint8_t*>(
-        std::memchr(text.data(), 0, text.size())
-    );
-    if (text_end != nullptr) {
-        scan(
-            {reinterpret_cast<const char*>(text.data()),
-             static_cast<std::size_t>(text_end - text.data())}
-        );
+    const auto text_end = std::find(text.begin(), text.end(), std::uint8_t{0});
+    const auto text_bytes = static_cast<std::size_t>(text_end - text.begin());
+    const auto bound = scan({reinterpret_cast<const char*>(text.data()), text_bytes});
+    const std::string name(body.begin(), name_end);
+    if (!bound.empty() && name_arguments_.size() < name_statements_max) {
+        name_arguments_[name] = bound;
+    } else if (!bound.empty()) {
+        names_incomplete_ = true;
+    } else if (!name_arguments_.empty()) {
+        name_arguments_.erase(name);
     }
+}
+
+/// Values that name a setting: set_config($1, $2, false).
+void statement_tap::take_bind(byte_view body) {
+    const auto bind = protocol::decode_bind(body);
+    if (!bind) {
+        return;
+    }
+    const auto found = name_arguments_.find(std::string(bind->statement));
+    if (found == name_arguments_.end()) {
+        return;
+    }
+    unsigned number = 0;
+    for (const auto value : bind->parameters) {
+        ++number;
+        const auto& wanted = found->second;
+        if (value && std::find(wanted.begin(), wanted.end(), number) != wanted.end()) {
+            const std::string name = protocol::custom_name(protocol::as_text(*value));
+            if (!name.empty()) {
+                names_.learn(name);
+            }
+        }
+    }
+}
+
+/// Learns what the text tells; returns the numbers of parameters whose values name settings.
+std::vector<unsigned> statement_tap::scan(std::string_view text) {
+    preview_size_ = static_cast<std::uint8_t>(std::min(text.size(), query_preview_bytes));
+    std::memcpy(preview_.data(), text.data(), preview_size_);
+    protocol::sql_scan_result found;
+    protocol::scan_sql(text, found);
+    for (const std::string& name : found.names) {
+        names_.learn(name);
+    }
+    names_incomplete_ = names_incomplete_ || found.names_incomplete || found.is_truncated;
+    uses_currval_ = uses_currval_ || found.uses_currval;
+    return std::move(found.name_parameters);
 }
 
 void statement_tap::on_error() noexcept {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,8 +34,9 @@ public:
 
     explicit statement_tap(name_listener& names) noexcept : names_(names) {}
 
-    /// A Query or Parse message is being forwarded.
+    /// A Query, Parse or (where wants_bind()) Bind message is being forwarded.
     void on_message(const message& m);
+    bool wants_bind() const noexcept { return !name_arguments_.empty(); }
     /// A further part of it.
     void on_body(byte_view part);
     bool gathering() const noexcept { return gather_remaining_ != 0; }
@@ -59,12 +61,17 @@ public:
     std::string_view last_text() const noexcept { return {preview_.data(), preview_size_}; }
 
 private:
+    static constexpr std::size_t name_statements_max = 100;
+
+    void take(std::uint8_t type, byte_view body);
     void take_query(byte_view body);
     void take_parse(byte_view body);
-    void scan(std::string_view text);
+    void take_bind(byte_view body);
+    std::vector<unsigned> scan(std::string_view text);
 
     name_listener& names_;
     std::string unnamed_;
+    std::map<std::string, std::vector<unsigned>> name_arguments_;  ///< by statement name
     std::vector<std::uint8_t> gathered_;
     std::uint32_t gather_remaining_ = 0;
     std::uint32_t parses_sent_ = 0;       ///< since everything was last answered

@@ -1,0 +1,328 @@
+#include "proxy/engine.hpp"
+
+#include "proxy/cancel.hpp"
+#include "proxy/service.hpp"
+#include "proxy/session.hpp"
+#include "proxy/worker.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <deque>
+#include <latch>
+#include <mutex>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+constexpr int listen_backlog = 4096;
+
+failure cannot_listen(const endpoint& at, const char* what) {
+    return {"08001", "cannot listen on " + at.text + ": " + what, {}, {}};
+}
+
+/// Removes the file of a socket that nobody listens on any more.
+void remove_stale(const endpoint& at) {
+    const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const auto* address = reinterpret_cast<const sockaddr*>(&at.address);
+    if (::connect(probe, address, at.length) != 0 && errno == ECONNREFUSED) {
+        ::unlink(reinterpret_cast<const sockaddr_un*>(&at.address)->sun_path);
+    }
+    ::close(probe);
+}
+
+result<int> open_listener(const endpoint& at) {
+    const int family = at.address.ss_family;
+    const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return cannot_listen(at, std::strerror(errno));
+    }
+    const int on = 1;
+    if (family == AF_UNIX) {
+        remove_stale(at);
+    } else {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    }
+    if (family == AF_INET6) {
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    }
+    const auto* address = reinterpret_cast<const sockaddr*>(&at.address);
+    if (::bind(fd, address, at.length) != 0 || ::listen(fd, listen_backlog) != 0) {
+        const int error = errno;
+        ::close(fd);
+        return cannot_listen(at, std::strerror(error));
+    }
+    if (family == AF_UNIX) {
+        ::chmod(reinterpret_cast<const sockaddr_un*>(&at.address)->sun_path, 0777);
+    }
+    return fd;
+}
+
+/// SO_REUSEPORT lets a second daemon bind the same port and take half of its clients. Binding once
+/// without it shows whether somebody else is there.
+result<void> check_free(const endpoint& at) {
+    if (at.address.ss_family == AF_UNIX) {
+        return {};
+    }
+    const int fd = ::socket(at.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (at.address.ss_family == AF_INET6) {
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    }
+    const int bound = ::bind(fd, reinterpret_cast<const sockaddr*>(&at.address), at.length);
+    const int error = errno;
+    ::close(fd);
+    if (bound != 0) {
+        return cannot_listen(at, std::strerror(error));
+    }
+    return {};
+}
+
+}  // namespace
+
+struct engine::parts {
+    cancel_registry cancels;
+    std::deque<service> services;
+    std::vector<route> routes;
+    std::vector<bool> gates;
+    mutable std::mutex routes_mutex;
+    std::vector<std::unique_ptr<worker>> workers;
+    bool running = false;
+
+    /// Runs `call` on every worker's thread and returns when all have.
+    void on_all(const std::function<void(worker&)>& call) {
+        std::latch done(static_cast<std::ptrdiff_t>(workers.size()));
+        for (const auto& w : workers) {
+            w->loop().post([&call, &done, each = w.get()] {
+                call(*each);
+                done.count_down();
+            });
+        }
+        done.wait();
+    }
+
+    void on_all(service_id id, const std::function<void(shard&)>& call) {
+        on_all([&](worker& w) { call(w.at(id)); });
+    }
+
+    result<void> bind(const std::vector<service_start>& starts);
+};
+
+result<void> engine::parts::bind(const std::vector<service_start>& starts) {
+    for (std::size_t id = 0; id < starts.size(); ++id) {
+        for (const endpoint& at : starts[id].settings->listen) {
+            if (const auto is_free = check_free(at); !is_free) {
+                return is_free.error();
+            }
+            const bool local = at.address.ss_family == AF_UNIX;
+            int shared = -1;
+            for (const auto& w : workers) {
+                if (local && shared >= 0) {
+                    w->add_listener(id, ::dup(shared));
+                    continue;
+                }
+                const auto fd = open_listener(at);
+                if (!fd) {
+                    return fd.error();
+                }
+                shared = *fd;
+                w->add_listener(id, *fd);
+            }
+        }
+    }
+    return {};
+}
+
+engine::engine() : parts_(std::make_unique<parts>()) {}
+
+engine::~engine() { stop(); }
+
+result<void> engine::start(std::uint32_t workers, std::vector<service_start> services) {
+    PGSLUICE_ASSERT(!parts_->running && workers > 0);
+    for (std::uint32_t i = 0; i < workers; ++i) {
+        parts_->workers.push_back(std::make_unique<worker>(i, parts_->cancels));
+    }
+    for (std::size_t id = 0; id < services.size(); ++id) {
+        const service_start& s = services[id];
+        parts_->services.emplace_back(id, workers);
+        parts_->routes.push_back(s.at);
+        parts_->gates.push_back(s.gate_open);
+        for (const auto& w : parts_->workers) {
+            w->set_peers(parts_->workers);
+            w->add_service(std::make_unique<shard>(
+                *w, parts_->services.back(), s.settings, s.at, s.gate_open
+            ));
+        }
+    }
+    if (auto bound = parts_->bind(services); !bound) {
+        parts_->workers.clear();
+        parts_->services.clear();
+        parts_->routes.clear();
+        parts_->gates.clear();
+        return bound;
+    }
+    for (const auto& w : parts_->workers) {
+        w->start();
+    }
+    parts_->running = true;
+    return {};
+}
+
+void engine::stop() {
+    if (!parts_->running) {
+        return;
+    }
+    parts_->running = false;
+    for (const auto& w : parts_->workers) {
+        w->shut_down();
+    }
+    for (const auto& w : parts_->workers) {
+        w->join();
+    }
+}
+
+void engine::apply(service_id service, std::shared_ptr<const service_settings> settings) {
+    parts_->on_all(service, [&](shard& s) { s.apply(settings); });
+}
+
+void engine::close_gate(service_id service) {
+    {
+        const std::lock_guard lock(parts_->routes_mutex);
+        parts_->gates[service] = false;
+    }
+    parts_->on_all(service, [](shard& s) {
+        s.close_gate();
+        s.publish_now();
+    });
+}
+
+void engine::open_gate(service_id service) {
+    {
+        const std::lock_guard lock(parts_->routes_mutex);
+        parts_->gates[service] = true;
+    }
+    parts_->on_all(service, [](shard& s) { s.open_gate(); });
+}
+
+bool engine::gate_open(service_id service) const {
+    const std::lock_guard lock(parts_->routes_mutex);
+    return parts_->gates[service];
+}
+
+service_progress engine::progress(service_id service) const {
+    parts_->on_all(service, [](shard& s) { s.publish_now(); });
+    return parts_->services[service].progress();
+}
+
+std::vector<session_info> engine::sessions(service_id service) {
+    std::mutex mutex;
+    std::vector<session_info> rows;
+    parts_->on_all(service, [&](shard& s) {
+        const std::lock_guard lock(mutex);
+        s.for_each([&](session& each) { rows.push_back(each.info()); });
+    });
+    return rows;
+}
+
+service_stats engine::stats(service_id service) const {
+    return parts_->services[service].stats();
+}
+
+route engine::current_route(service_id service) const {
+    const std::lock_guard lock(parts_->routes_mutex);
+    return parts_->routes[service];
+}
+
+std::uint32_t engine::workers() const {
+    return static_cast<std::uint32_t>(parts_->workers.size());
+}
+
+bool engine::wait(
+    service_id service, const std::function<bool(const service_progress&)>& done,
+    clock::time_point deadline
+) {
+    return parts_->services[service].wait(done, deadline);
+}
+
+void engine::interrupt(service_id service) { parts_->services[service].interrupt(); }
+
+void engine::order_move(service_id service, move_order order) {
+    parts_->on_all(service, [&](shard& s) {
+        s.give_order(order);
+        s.publish_now();
+    });
+}
+
+void engine::cancel_move(service_id service) {
+    parts_->on_all(service, [](shard& s) { s.end_order(); });
+}
+
+void engine::mark_promoted(service_id service) {
+    parts_->on_all(service, [](shard& s) { s.mark_promoted(); });
+}
+
+void engine::commit_move(service_id service, route to, const farewell& to_left_behind) {
+    {
+        const std::lock_guard lock(parts_->routes_mutex);
+        parts_->routes[service] = to;
+    }
+    parts_->on_all(service, [&](shard& s) {
+        s.commit(to, to_left_behind);
+        s.publish_now();
+    });
+    // Every step of a switch has its own deadline, so this ends.
+    const auto over = [](const service_progress& p) { return p.to_switch == 0; };
+    while (!wait(service, over, clock::time_point::max())) {
+    }
+    parts_->on_all(service, [](shard& s) { s.end_order(); });
+}
+
+void engine::learn_custom_settings(service_id service, std::span<const std::string> names) {
+    for (const std::string& name : names) {
+        parts_->services[service].learn(name);
+    }
+}
+
+std::vector<std::string> engine::custom_settings(service_id service) const {
+    std::uint64_t version = ~std::uint64_t{0};
+    std::vector<std::string> names;
+    parts_->services[service].names_since(version, names);
+    return names;
+}
+
+std::size_t engine::terminate(
+    service_id service, std::span<const session_id> ids, const farewell& last_words
+) {
+    std::atomic<std::size_t> found{0};
+    parts_->on_all(service, [&](shard& s) { found += s.terminate(ids, last_words); });
+    return found;
+}
+
+std::vector<std::int32_t> engine::backend_pids(service_id service, std::uint32_t backend) {
+    std::mutex mutex;
+    std::vector<std::int32_t> pids;
+    parts_->on_all(service, [&](shard& s) {
+        const std::lock_guard lock(mutex);
+        s.for_each([&](session& each) {
+            const leg* const lines[] = {
+                each.current_leg(), each.spare() == nullptr ? nullptr : each.spare()->line.get()
+            };
+            for (const leg* l : lines) {
+                if (l != nullptr && l->backend == backend && l->pid != 0) {
+                    pids.push_back(l->pid);
+                }
+            }
+        });
+    });
+    return pids;
+}
+
+}  // namespace pgsluice::proxy

@@ -1,0 +1,168 @@
+// What a session does while it is parked: first whatever needs it to be at a boundary, then wait,
+// for the gate, its turn or the end of its patience.
+
+#include "proxy/session.hpp"
+
+#include "protocol/messages.hpp"
+#include "proxy/shard.hpp"
+
+#include <algorithm>
+
+namespace pgsluice::proxy {
+
+task<void> session::while_parked() {
+    while (pump_.parked() && pump_.end() == pump_end::none && !farewell_) {
+        if (!co_await act_at_boundary()) {
+            co_await wait_parked();
+        }
+    }
+}
+
+/// One thing that can be done now; false when there is nothing but to wait.
+task<bool> session::act_at_boundary() {
+    if (switch_due_) {
+        switch_due_ = false;
+        co_await go_over();
+        co_return true;
+    }
+    if (stage_ == move_stage::granted) {
+        co_await capture_for_order();
+        co_return true;
+    }
+    if (tidy_due_) {
+        tidy_due_ = false;
+        co_await close_private_statements();
+        co_return true;
+    }
+    const bool unchanged = captured_requests_ == pump_.requests();
+    if (shard_.gate_open()) {
+        if (!shard_.order() && shard_.settings().move_every != 0) {
+            co_await move_in_place();
+        }
+        if (stage_ == move_stage::settled) {
+            stage_ = move_stage::prepared;
+        }
+        noticed_ = false;
+        shard_.changed();
+        if (pump_.end() == pump_end::none && pump_.parked() && !farewell_) {
+            pump_.open();
+        }
+        co_return true;
+    }
+    if (stage_ == move_stage::prepared && unchanged) {
+        stage_ = move_stage::settled;
+        shard_.changed();
+    } else if (shard_.order() && !unchanged && !building_ && stage_ != move_stage::queued &&
+               stage_ != move_stage::switched) {
+        stage_ = move_stage::queued;
+        shard_.changed();
+    }
+    co_return false;
+}
+
+task<void> session::wait_parked() {
+    const wake why = co_await wait_.until(next_hold_deadline());
+    if (why == wake::deadline) {
+        note_hold();
+    }
+}
+
+steady_time session::next_hold_deadline() const {
+    if (!pump_.waits()) {
+        return never;
+    }
+    const auto& settings = shard_.settings();
+    const steady_time end = waiting_since_ + settings.hold_timeout;
+    return noticed_ ? end : std::min(end, waiting_since_ + settings.notice_after);
+}
+
+/// A waiting client's patience has a limit, and it is told before.
+void session::note_hold() {
+    const auto& settings = shard_.settings();
+    if (reactor::now() >= waiting_since_ + settings.hold_timeout) {
+        terminate(
+            {std::string(sqlstate::cannot_connect_now),
+             "service \"" + settings.name + "\" is paused and did not resume within " +
+                 std::to_string(settings.hold_timeout.count()) + " ms",
+             "An operator holds new work while the service is being moved or maintained. The "
+             "statement was not executed.",
+             "Reconnect and try again in a moment."}
+        );
+        return;
+    }
+    noticed_ = true;
+    std::string message;
+    protocol::encode_notice_response(
+        message,
+        {"00000",
+         "service \"" + settings.name + "\" is paused by an operator; your statement waits",
+         "It will be executed when the service resumes, or refused after " +
+             std::to_string(settings.hold_timeout.count() / 1000) + " s.",
+         {}}
+    );
+    pump_.tell_client(protocol::as_bytes(message));
+}
+
+void session::on_client_waits() {
+    waiting_since_ = reactor::now();
+    wait_.notify();
+}
+
+void session::gate_closed() {
+    pump_.close();
+    shard_.changed();
+}
+
+void session::gate_opened() {
+    if (pump_.parked() || early_phase_ != session_phase::idle) {
+        wait_.notify();
+    }
+    if (!pump_.parked() && stage_ != move_stage::granted) {
+        pump_.open();
+    }
+}
+
+void session::order_given() {
+    stage_ = move_stage::queued;
+    pins_.clear();
+    shard_.changed();
+}
+
+void session::order_ended() {
+    stage_ = move_stage::none;
+    switching_ = false;
+    image_.reset();
+    if (spare_ && building_) {
+        spare_->point.cancel();  // build_spare() drops it
+    } else if (spare_) {
+        drop_spare();
+    }
+    wait_.notify();
+}
+
+void session::grant() {
+    PGSLUICE_ASSERT(!has_turn_);
+    has_turn_ = true;
+    stage_ = move_stage::granted;
+    shard_.changed();
+    pump_.close();
+    wait_.notify();
+}
+
+void session::switch_over() {
+    switching_ = true;
+    if (!pump_.parked()) {
+        terminate(shard_.left_behind());
+        return;
+    }
+    switch_due_ = true;
+    wait_.notify();
+}
+
+void session::tidy() {
+    tidy_due_ = true;
+    pump_.close();
+    wait_.notify();
+}
+
+}  // namespace pgsluice::proxy

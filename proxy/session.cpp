@@ -1,0 +1,459 @@
+// A session's way in and out. What happens at boundaries is in hold.cpp, moving in transplant.cpp.
+//
+//   start_up -> pass_gate -> log_in_client -> relay (parks: while_parked) -> wind_up
+
+#include "proxy/session.hpp"
+
+#include "protocol/messages.hpp"
+#include "proxy/cancel.hpp"
+#include "proxy/shard.hpp"
+#include "proxy/worker.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <utility>
+
+#include <sys/socket.h>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+constexpr std::chrono::seconds goodbye_time{2};   // for the client to take its last message
+constexpr std::chrono::seconds cancel_time{10};
+constexpr unsigned encryption_requests_max = 2;    // one SSLRequest, one GSSENCRequest
+constexpr std::size_t startup_read_bytes = 1024;
+
+template <class... T>
+struct overloaded : T... {
+    using T::operator()...;
+};
+template <class... T>
+overloaded(T...) -> overloaded<T...>;
+
+failure too_many_clients(const service_settings& settings) {
+    return {
+        std::string(sqlstate::too_many_connections),
+        "too many clients for service \"" + settings.name + "\"",
+        "The limit is max_connections = " + std::to_string(settings.max_connections) + ".",
+        {}
+    };
+}
+
+failure backend_lost(const service_settings& settings, const leg& l) {
+    return {
+        std::string(sqlstate::connection_failure),
+        "backend \"" + settings.backends[l.backend].name + "\" closed the connection unexpectedly",
+        "Service \"" + settings.name + "\".",
+        "Reconnect and find out whether the last statement took effect."
+    };
+}
+
+failure violation(const std::string& what) {
+    return {std::string(sqlstate::protocol_violation), what, {}, {}};
+}
+
+failure held_too_long(const service_settings& settings) {
+    return {
+        std::string(sqlstate::cannot_connect_now),
+        "service \"" + settings.name + "\" is paused and did not resume within " +
+            std::to_string(settings.hold_timeout.count() / 1000) + " s",
+        "An operator holds new work while the service is being moved or maintained.",
+        "Try again in a moment."
+    };
+}
+
+}  // namespace
+
+session::session(shard& home, session_id id, int client, std::string address)
+    : shard_(home),
+      id_(id),
+      client_(home.home().loop()),
+      address_(std::move(address)),
+      born_(reactor::now()),
+      wait_(home.home().loop()),
+      pump_(client_, home.home().scratch(), *this, *this) {
+    client_.adopt(client);
+    shard_.enter(*this);
+}
+
+session::~session() {
+    PGSLUICE_ASSERT(!building_);
+    if (has_key_) {
+        shard_.home().cancels().remove(client_pid_, cancel_secret_);
+    }
+    if (admitted_) {
+        shard_.shared().leave();
+    }
+    shard_.leave(*this);
+}
+
+task<void> session::run() {
+    if (co_await start_up() && co_await pass_gate() && co_await log_in_client()) {
+        co_await relay();
+    }
+    co_await wind_up();
+}
+
+task<bool> session::start_up() {
+    const steady_time deadline = born_ + shard_.settings().login_timeout;
+    unsigned encryption_requests = 0;
+    while (!startup_) {
+        auto parsed = protocol::parse_startup(early_);
+        if (!parsed) {
+            failure why = parsed.error();
+            co_await tell_and_close(std::move(why));
+            co_return false;
+        }
+        if (std::holds_alternative<protocol::need_more>(*parsed)) {
+            std::array<std::uint8_t, startup_read_bytes> bytes{};
+            const io_result r = co_await read_some(client_, wait_, bytes, deadline);
+            if (!r.done()) {
+                co_return false;  // silent: whoever does not finish its startup is told nothing
+            }
+            early_.insert(early_.end(), bytes.begin(), bytes.begin() + r.bytes);
+            continue;
+        }
+        auto& complete = std::get<protocol::complete_startup>(*parsed);
+        const auto used = static_cast<std::ptrdiff_t>(complete.bytes_consumed);
+        early_.erase(early_.begin(), early_.begin() + used);
+        const bool asks_encryption =
+            std::holds_alternative<protocol::SSLRequest>(complete.packet) ||
+            std::holds_alternative<protocol::GSSENCRequest>(complete.packet);
+        if (asks_encryption && ++encryption_requests > encryption_requests_max) {
+            co_return false;
+        }
+        if (!co_await answer_startup(complete.packet)) {
+            co_return false;
+        }
+    }
+    if (!shard_.shared().try_admit(shard_.settings().max_connections)) {
+        shard_counters::bump(shard_.counters().clients_refused);
+        failure why = too_many_clients(shard_.settings());
+        co_await tell_and_close(std::move(why));
+        co_return false;
+    }
+    admitted_ = true;
+    co_return true;
+}
+
+/// True when the connection goes on, with startup_ set if it was the StartupMessage.
+task<bool> session::answer_startup(const protocol::startup_packet& packet) {
+    if (const auto* startup = std::get_if<protocol::StartupMessage>(&packet)) {
+        startup_.emplace(*startup);
+        co_return true;
+    }
+    if (const auto* cancel = std::get_if<protocol::CancelRequest>(&packet)) {
+        co_await forward_cancel(*cancel);
+        co_return false;
+    }
+    static constexpr std::array<std::uint8_t, 1> no{'N'};
+    const io_result r = co_await write_all(
+        client_, wait_, no, reactor::now() + shard_.settings().login_timeout
+    );
+    co_return r.done();
+}
+
+/// A cancel key leads to a session of any worker; that worker sends the request on and tells this
+/// one when the server has acted, so that the client's connection closes no sooner than it would.
+task<void> session::forward_cancel(protocol::CancelRequest request) {
+    worker& here = shard_.home();
+    const auto target = here.cancels().find(request.pid, request.key);
+    if (!target) {
+        co_return;
+    }
+    const cancel_target to = *target;
+    worker* const there = &here.peer(to.worker);
+    const std::size_t my_service = shard_.shared().id();
+    const session_id me = id_;
+    there->loop().post([there, to, &here, my_service, me] {
+        session* const s = there->at(to.service).find(to.session);
+        const leg* const l = s == nullptr ? nullptr : s->current_leg();
+        const auto reply = [&here, my_service, me] {
+            here.loop().post([&here, my_service, me] {
+                if (session* const waiting = here.at(my_service).find(me)) {
+                    waiting->notify();
+                }
+            });
+        };
+        // At a boundary there is nothing to cancel, and a private exchange must not be hit.
+        if (l == nullptr || s->phase() == session_phase::parked ||
+            s->phase() == session_phase::moving) {
+            reply();
+            return;
+        }
+        shard_counters::bump(there->at(to.service).counters().cancels_forwarded);
+        spawn(
+            send_cancel(
+                there->loop(), l->address, l->pid, l->key, reactor::now() + cancel_time
+            ),
+            [reply](const std::exception_ptr&) { reply(); }
+        );
+    });
+    co_await wait_.until(reactor::now() + cancel_time);
+}
+
+task<bool> session::pass_gate() {
+    early_phase_ = session_phase::held;
+    if (shard_.gate_open()) {
+        co_return true;
+    }
+    shard_.changed();
+    waiting_since_ = reactor::now();
+    const steady_time deadline = waiting_since_ + shard_.settings().hold_timeout;
+    client_.watch(EPOLLRDHUP, this);
+    wake why = wake::event;
+    while (!shard_.gate_open() && why == wake::event && !client_hung_up_ && !farewell_) {
+        why = co_await wait_.until(deadline);
+    }
+    client_.unwatch();
+    if (farewell_ || client_hung_up_) {
+        co_return false;
+    }
+    if (!shard_.gate_open()) {
+        failure patience_over = held_too_long(shard_.settings());
+        co_await tell_and_close(std::move(patience_over));
+        co_return false;
+    }
+    co_return true;
+}
+
+void session::on_io(std::uint32_t) {
+    client_hung_up_ = true;
+    client_.unwatch();
+    wait_.notify();
+}
+
+task<bool> session::log_in_client() {
+    early_phase_ = session_phase::login;
+    shard_.changed();
+    const auto settings = shard_.settings_snapshot();
+    const backend_target& target = settings->backends[shard_.at().backend];
+    leg_ = std::make_unique<leg>(shard_.home().loop());
+    leg_->backend = shard_.at().backend;
+    const auto opened = co_await open_leg(*leg_, wait_, target, settings->connect_timeout);
+    if (!opened) {
+        shard_counters::bump(shard_.counters().logins_failed);
+        spdlog::warn(
+            "backend unreachable service={} backend={} detail=\"{}\"", settings->name, target.name,
+            opened.error().detail
+        );
+        if (farewell_) {
+            co_return false;
+        }
+        failure why = opened.error();
+        why.detail = "Service \"" + settings->name + "\": " + why.detail;
+        co_await tell_and_close(std::move(why));
+        co_return false;
+    }
+    client_login client{
+        client_, early_,
+        [this](std::int32_t pid, const std::string& key) { return give_key(pid, key); }
+    };
+    const auto in = co_await log_in(
+        *leg_, wait_, *startup_, &client, reactor::now() + settings->login_timeout
+    );
+    if (!in) {
+        shard_counters::bump(shard_.counters().logins_failed);
+        if (!in.error().client_told && !in.error().client_gone && !farewell_) {
+            failure why = in.error().why;
+            why.detail = "backend \"" + target.name + "\": " + why.detail;
+            co_await tell_and_close(std::move(why));
+        }
+        co_return false;
+    }
+    asked_credentials_ = leg_->asked_credentials;
+    client_sees_ = leg_->reported;
+    co_return !farewell_.has_value();
+}
+
+std::string session::give_key(std::int32_t pid, const std::string& real_key) {
+    client_pid_ = pid;
+    cancel_secret_ = shard_.home().cancels().add(
+        pid, real_key.size(), {shard_.home().index(), shard_.shared().id(), id_}
+    );
+    has_key_ = true;
+    std::string message;
+    protocol::encode_backend_key_data(message, pid, protocol::as_bytes(cancel_secret_));
+    return message;
+}
+
+task<void> session::relay() {
+    early_phase_ = session_phase::idle;
+    pump_.set_move_every(shard_.settings().move_every);
+    pump_.hold_bytes(early_);
+    early_ = {};
+    if (!shard_.gate_open()) {
+        pump_.close();
+    }
+    const std::vector<std::uint8_t> behind_login = std::exchange(leg_->early, {});
+    pump_.start(leg_->io, client_pid_, leg_->pid);
+    if (!behind_login.empty() && pump_.end() == pump_end::none) {
+        pump_.feed_backend(behind_login);
+    }
+    if (shard_.order()) {
+        order_given();
+    }
+    shard_.changed();
+    while (pump_.end() == pump_end::none && !farewell_) {
+        if (pump_.parked()) {
+            co_await while_parked();
+        } else {
+            co_await wait_.until(never);
+        }
+    }
+}
+
+/// The last thing in every life: stop whatever still runs, tell the client why, close politely.
+task<void> session::wind_up() {
+    ending_ = true;
+    pump_.stop();
+    shard_.changed();
+    if (spare_) {
+        spare_->point.cancel();
+    }
+    while (building_) {
+        co_await wait_.until(never);
+    }
+    spare_.reset();
+    if (leg_ && leg_->io.is_open()) {
+        if (farewell_ && pump_.state().ready_owed() > 0) {
+            co_await send_cancel(
+                shard_.home().loop(), leg_->address, leg_->pid, leg_->key,
+                reactor::now() + goodbye_time
+            );
+        }
+        static constexpr std::array<std::uint8_t, 5> terminate{'X', 0, 0, 0, 4};
+        [[maybe_unused]] const io_result sent = leg_->io.send(terminate);
+        leg_->io.close();
+    }
+    if (!client_.is_open() || client_hung_up_ || pump_.end() == pump_end::client_gone) {
+        co_return;
+    }
+    if (auto last_words = parting_words()) {
+        co_await tell_and_close(std::move(*last_words));
+    } else {
+        client_.shutdown_send();
+    }
+}
+
+/// What the client is still to be told, if it can be and does not know yet.
+std::optional<failure> session::parting_words() const {
+    if (!pump_.may_tell_client() || pump_.client_slow()) {
+        return std::nullopt;
+    }
+    if (farewell_) {
+        return farewell_;
+    }
+    if (pump_.end() == pump_end::client_violation) {
+        return violation(pump_.violation());
+    }
+    if (pump_.end() == pump_end::backend_gone && !pump_.backend_said_why()) {
+        return backend_lost(shard_.settings(), *leg_);
+    }
+    return std::nullopt;
+}
+
+/// A FATAL error as the last message. Closing a socket with unread bytes would reset it and could
+/// destroy the message on its way, so what the client still sends is read away for a moment.
+task<void> session::tell_and_close(failure why) {
+    std::string message;
+    protocol::encode_error_response(message, protocol::severity::fatal, why);
+    const steady_time deadline = reactor::now() + goodbye_time;
+    io_result r = co_await write_all(client_, wait_, protocol::as_bytes(message), deadline);
+    client_.shutdown_send();
+    std::array<std::uint8_t, startup_read_bytes> ignored{};
+    while (r.done()) {
+        r = co_await read_some(client_, wait_, ignored, deadline);
+    }
+    client_.close();
+}
+
+void session::on_parked() {
+    shard_.changed();
+    wait_.notify();
+}
+
+void session::on_pump_end() {
+    shard_.changed();
+    wait_.notify();
+}
+
+void session::on_parameter_status(std::string_view name, std::string_view value) {
+    client_sees_.set(name, value);
+    if (name == "standard_conforming_strings") {
+        lexing_changed_ = true;
+    }
+}
+
+void session::learn(std::string_view custom_setting) { shard_.learn(custom_setting); }
+
+void session::terminate(const farewell& last_words) {
+    if (!farewell_) {
+        farewell_ = last_words;
+        pump_.stop();
+        // Whatever read the startup or the login waits for ends now.
+        if (early_phase_ == session_phase::startup && client_.is_open()) {
+            ::shutdown(client_.fd(), SHUT_RD);
+        } else if (early_phase_ == session_phase::login && leg_ && leg_->io.is_open()) {
+            ::shutdown(leg_->io.fd(), SHUT_RDWR);
+        }
+        wait_.notify();
+    }
+}
+
+session_phase session::phase() const noexcept {
+    if (early_phase_ != session_phase::idle) {
+        return early_phase_;
+    }
+    if (pump_.parked()) {
+        const bool moving = in_exchange_ || (building_ && stage_ == move_stage::preparing);
+        return moving ? session_phase::moving : session_phase::parked;
+    }
+    if (pump_.state().transaction_status() != 'I') {
+        return session_phase::in_transaction;
+    }
+    return pump_.state().at_boundary() ? session_phase::idle : session_phase::active;
+}
+
+bool session::at_rest() const noexcept {
+    return early_phase_ == session_phase::idle && pump_.at_rest();
+}
+
+bool session::waits() const noexcept {
+    return early_phase_ == session_phase::held || (pump_.parked() && pump_.waits());
+}
+
+session_info session::info() const {
+    const auto now = reactor::now();
+    const auto since_ms = [now](steady_time t) {
+        return std::chrono::duration_cast<milliseconds>(now - t);
+    };
+    session_info row;
+    row.id = id_;
+    row.worker = shard_.home().index();
+    row.phase = phase();
+    row.address = address_;
+    row.age = since_ms(born_);
+    row.phase_age = since_ms(early_phase_ == session_phase::idle ? pump_.since() : born_);
+    row.waits = waits();
+    row.moves = moves_;
+    row.query = pump_.tap().last_text();
+    row.pins = pins_;
+    if (startup_) {
+        row.user = startup_->user();
+        row.database = startup_->database();
+        row.application = startup_->find("application_name").value_or("");
+    }
+    if (const auto name = client_sees_.find("application_name")) {
+        row.application = *name;
+    }
+    if (leg_ && early_phase_ == session_phase::idle) {
+        row.backend = shard_.settings().backends[leg_->backend].name;
+        row.backend_pid = leg_->pid;
+    }
+    return row;
+}
+
+}  // namespace pgsluice::proxy

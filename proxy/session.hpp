@@ -1,0 +1,183 @@
+#pragma once
+
+#include "protocol/startup.hpp"
+#include "proxy/directive.hpp"
+#include "proxy/leg.hpp"
+#include "proxy/pump.hpp"
+#include "proxy/session_image.hpp"
+#include "proxy/type_map.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pgsluice::proxy {
+
+class shard;
+
+/// How far a session is with the standing move order.
+enum class move_stage : std::uint8_t {
+    none,       ///< no order, or nothing done for it
+    queued,     ///< has to be captured; waits for a boundary and for its turn
+    granted,    ///< its turn: parks, then is captured
+    preparing,  ///< the spare is being brought to the captured state
+    prepared,   ///< the spare carries the state last captured
+    settled,    ///< parked with the gate closed, and the spare is its exact copy
+    pinned,     ///< captured, and cannot be moved
+    unready,    ///< the new backend refused it
+    switched,   ///< on the new backend
+};
+
+/// The connection a session is going to move to, kept beside its leg until the switch.
+struct spare_leg {
+    explicit spare_leg(reactor& r) : line(std::make_unique<leg>(r)), point(r) {}
+
+    std::unique_ptr<leg> line;
+    wait_point point;           ///< of whoever works on the spare
+    std::optional<session_image> image;  ///< the old leg's image that `line` has been brought to
+    std::string unnamed_parse;  ///< and the unnamed statement
+    script after_promotion;     ///< what a hot standby would not take
+    bool has_private_statements = false;
+};
+
+/// One client's life: startup, the gate, login, then a loop of legs. The coroutine frame of run()
+/// owns everything; the shard keeps a reference while it lives. One thread: its worker's.
+///
+/// The stages of a move run in two coroutines: the session's own, which has the old leg (capture,
+/// switch), and build_spare(), which has the spare and may run while the client is being served.
+class session final : public pump_owner, public name_listener, public io_sink {
+public:
+    session(shard& home, session_id id, int client, std::string address);
+    ~session();
+
+    /// The whole life. Ends when the client is gone or was told why it has to go.
+    task<void> run();
+
+    session_id id() const noexcept { return id_; }
+    session_phase phase() const noexcept;
+    session_info info() const;
+    move_stage stage() const noexcept { return stage_; }
+    const leg* current_leg() const noexcept { return leg_.get(); }
+    const spare_leg* spare() const noexcept { return spare_.get(); }
+    bool at_rest() const noexcept;  ///< could be parked at once
+    bool ending() const noexcept { return ending_; }
+    bool waits() const noexcept;
+    steady_time waiting_since() const noexcept { return waiting_since_; }
+    bool switching() const noexcept { return switching_; }
+    bool has_private_statements() const noexcept { return has_private_statements_; }
+
+    // --- from the shard ---------------------------------------------------------------------
+    void gate_closed();
+    void gate_opened();
+    void order_given();
+    void order_ended();
+    void grant();          ///< its turn to be captured
+    void switch_over();    ///< the route has changed: go to the spare, or end
+    void tidy();           ///< parks once to close the private statements
+    void terminate(const farewell& last_words);
+    void cancel_request();  ///< a CancelRequest with this session's key came
+    void notify() { wait_.notify(); }
+
+    // --- from the pump ----------------------------------------------------------------------
+    void on_parked() override;
+    void on_pump_end() override;
+    void on_client_waits() override;
+    void on_parameter_status(std::string_view name, std::string_view value) override;
+    void learn(std::string_view custom_setting) override;
+
+private:
+    // session.cpp: the client's way in and out
+    task<bool> start_up();
+    task<bool> answer_startup(const protocol::startup_packet& packet);
+    task<void> forward_cancel(protocol::CancelRequest request);
+    task<bool> pass_gate();
+    task<bool> log_in_client();
+    task<void> relay();
+    task<void> wind_up();
+    std::optional<failure> parting_words() const;
+    task<void> tell_and_close(failure why);
+    std::string give_key(std::int32_t pid, const std::string& real_key);
+    void on_io(std::uint32_t events) override;  // the client, while it is held in startup
+
+    // hold.cpp: at a boundary
+    task<void> while_parked();
+    task<bool> act_at_boundary();
+    task<void> wait_parked();
+    void note_hold();
+    steady_time next_hold_deadline() const;
+
+    // transplant.cpp: to another leg
+    task<void> capture_for_order();
+    task<result<session_image>> capture();
+    task<void> build_spare(std::uint64_t order_id);
+    task<std::vector<pin_reason>> prepare_spare(
+        spare_leg& s, std::uint32_t backend, bool in_recovery
+    );
+    task<std::vector<pin_reason>> log_in_spare(spare_leg& s, std::uint32_t backend);
+    task<std::vector<pin_reason>> replay_on(
+        spare_leg& s, const session_image& image, bool in_recovery
+    );
+    task<result<oid_map>> map_types(spare_leg& s, const session_image& image);
+    task<std::vector<pin_reason>> verify_spare(spare_leg& s, const session_image& image);
+    task<void> move_in_place();
+    wire_knowledge what_the_wire_tells() const;
+    bool spare_is_current() const;
+    void pin_down(std::vector<pin_reason> why, move_stage as);
+    void start_building();
+    void drop_spare() noexcept;
+    void release_turn() noexcept;
+
+    // switch.cpp: the last steps, after which there is no way back
+    task<void> go_over();
+    task<result<void>> finish_replay();
+    task<result<void>> carry_lock_counts();
+    task<void> carry_notifications(bool same_server);
+    void adopt_spare();
+    task<void> close_private_statements();
+    void pass_on_early();
+    stray_message pass_to_client();
+
+    shard& shard_;
+    const session_id id_;
+    stream client_;
+    const std::string address_;
+    const steady_time born_;
+    wait_point wait_;
+    std::optional<protocol::StartupMessage> startup_;
+    std::vector<std::uint8_t> early_;  ///< client bytes read ahead of the relay
+    std::unique_ptr<leg> leg_;
+    pump pump_;
+    parameter_set client_sees_;  ///< what the client was told by ParameterStatus
+
+    std::string cancel_secret_;
+    std::int32_t client_pid_ = 0;
+    bool has_key_ = false;
+
+    move_stage stage_ = move_stage::none;
+    std::unique_ptr<spare_leg> spare_;
+    std::optional<session_image> image_;   ///< as last captured
+    std::uint64_t captured_requests_ = 0;  ///< pump_.requests() then
+    std::vector<pin_reason> pins_;
+    std::uint64_t moves_ = 0;
+
+    session_phase early_phase_ = session_phase::startup;
+    steady_time waiting_since_{};
+    std::optional<farewell> farewell_;
+    bool admitted_ = false;  ///< counts against max_connections
+    bool asked_credentials_ = false;
+    bool lexing_changed_ = false;
+    bool client_hung_up_ = false;
+    bool noticed_ = false;      ///< was told that it is being held
+    bool building_ = false;     ///< build_spare() runs
+    bool has_turn_ = false;     ///< counts against the shard's turns
+    bool switching_ = false;    ///< between switch_over() and its end
+    bool in_exchange_ = false;  ///< the old leg is in a private exchange
+    bool switch_due_ = false;
+    bool tidy_due_ = false;
+    bool has_private_statements_ = false;
+    bool ending_ = false;
+};
+
+}  // namespace pgsluice::proxy

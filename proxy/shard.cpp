@@ -1,0 +1,265 @@
+#include "proxy/shard.hpp"
+
+#include "proxy/session.hpp"
+#include "proxy/worker.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <exception>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+constexpr std::size_t releases_per_turn = 64;  // parked sessions let go in one turn of the loop
+
+task<void> live(std::unique_ptr<session> s) { co_await s->run(); }
+
+void log_end(const std::exception_ptr& error) {
+    if (!error) {
+        return;
+    }
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::exception& e) {
+        spdlog::error("session failed why=\"{}\"", e.what());
+    }
+}
+
+}  // namespace
+
+shard::shard(
+    worker& home, service& shared, std::shared_ptr<const service_settings> settings, route at,
+    bool gate_open
+)
+    : worker_(home),
+      service_(shared),
+      settings_(std::move(settings)),
+      route_(at),
+      gate_open_(gate_open) {}
+
+shard::~shard() { PGSLUICE_ASSERT(sessions_.empty()); }
+
+shard_counters& shard::counters() noexcept { return service_.counters(worker_.index()); }
+
+void shard::enter(session& s) {
+    sessions_.emplace(s.id(), &s);
+    changed();
+}
+
+void shard::leave(session& s) {
+    sessions_.erase(s.id());
+    changed();
+}
+
+void shard::give_turn_back() noexcept {
+    PGSLUICE_ASSERT(turns_taken_ > 0);
+    --turns_taken_;
+    changed();
+}
+
+void shard::count_switched(bool lost) noexcept {
+    ++(lost ? lost_ : switched_);
+    if (lost) {
+        shard_counters::bump(counters().sessions_lost);
+    }
+    changed();
+}
+
+const std::vector<std::string>& shard::custom_names() {
+    service_.names_since(names_version_, names_);
+    return names_;
+}
+
+void shard::learn(std::string_view name) {
+    if (!std::binary_search(names_.begin(), names_.end(), name)) {
+        service_.learn(name);
+        service_.names_since(names_version_, names_);
+    }
+}
+
+void shard::accept(int client, const endpoint& from) {
+    shard_counters::bump(counters().clients_accepted);
+    auto s = std::make_unique<session>(*this, worker_.next_session_id(), client, from.text);
+    spawn(live(std::move(s)), log_end);
+}
+
+session* shard::find(session_id id) const {
+    const auto found = sessions_.find(id);
+    return found == sessions_.end() ? nullptr : found->second;
+}
+
+void shard::for_each(const std::function<void(session&)>& visit) {
+    // A visit may end a session only through the reactor's queue, never at once.
+    for (const auto& [id, s] : sessions_) {
+        visit(*s);
+    }
+}
+
+void shard::close_gate() {
+    gate_open_ = false;
+    to_release_.clear();
+    for_each([](session& s) { s.gate_closed(); });
+    changed();
+}
+
+void shard::open_gate() {
+    if (gate_open_) {
+        return;
+    }
+    gate_open_ = true;
+    std::vector<session*> order;
+    for_each([&](session& s) { order.push_back(&s); });
+    // Taken from the back: those who wait come first, the longest waiting first of all.
+    std::sort(order.begin(), order.end(), [](const session* a, const session* b) {
+        if (a->waits() != b->waits()) {
+            return b->waits();
+        }
+        return a->waits() && a->waiting_since() > b->waiting_since();
+    });
+    to_release_.clear();
+    for (const session* s : order) {
+        to_release_.push_back(s->id());
+    }
+    release_next();
+    changed();
+}
+
+void shard::release_next() {
+    for (std::size_t n = 0; n < releases_per_turn && !to_release_.empty(); ++n) {
+        if (session* const s = find(to_release_.back())) {
+            s->gate_opened();
+        }
+        to_release_.pop_back();
+    }
+    if (!to_release_.empty()) {
+        worker_.loop().post([this] { release_next(); });
+    }
+}
+
+void shard::give_order(const move_order& order) {
+    order_ = order;
+    promoted_ = false;
+    switched_ = 0;
+    lost_ = 0;
+    known_types_.clear();
+    tidying_ = true;
+    for_each([](session& s) {
+        if (s.phase() != session_phase::startup && s.phase() != session_phase::held &&
+            s.phase() != session_phase::login) {
+            s.order_given();
+        }
+    });
+    changed();
+}
+
+void shard::end_order() {
+    order_.reset();
+    for_each([](session& s) { s.order_ended(); });
+    changed();
+    publish_now();
+}
+
+void shard::mark_promoted() { promoted_ = true; }
+
+void shard::commit(route to, const farewell& to_left_behind) {
+    PGSLUICE_ASSERT(!gate_open_);
+    route_ = to;
+    left_behind_ = to_left_behind;
+    for_each([](session& s) {
+        if (s.phase() != session_phase::startup && s.phase() != session_phase::held &&
+            !s.ending()) {
+            s.switch_over();
+        }
+    });
+    changed();
+}
+
+std::size_t shard::terminate(std::span<const session_id> ids, const farewell& last_words) {
+    std::size_t found = 0;
+    for (const session_id id : ids) {
+        if (session* const s = find(id)) {
+            s->terminate(last_words);
+            ++found;
+        }
+    }
+    return found;
+}
+
+std::uint32_t shard::turns_max() const noexcept {
+    return std::max<std::uint32_t>(1, settings_->moves_in_flight / worker_.peer_count());
+}
+
+void shard::after_batch() {
+    if (order_ || tidying_) {
+        hand_out_turns();
+    }
+    if (changed_ && (!gate_open_ || order_)) {
+        publish_now();
+    }
+}
+
+/// Whoever is at a boundary right now has its turn first: a session in a long transaction would only
+/// keep others waiting.
+void shard::hand_out_turns() {
+    bool left_over = false;
+    for (const auto& [id, s] : sessions_) {
+        if (turns_taken_ >= turns_max()) {
+            return;
+        }
+        if (order_) {
+            const bool held = !gate_open_ && s->phase() == session_phase::parked;
+            if (s->stage() == move_stage::queued && (held || s->at_rest())) {
+                ++turns_taken_;
+                s->grant();
+            }
+        } else if (s->has_private_statements()) {
+            left_over = true;
+            if (gate_open_ && s->at_rest()) {
+                s->tidy();
+            }
+        }
+    }
+    tidying_ = order_ || left_over;
+}
+
+void shard::publish_now() {
+    changed_ = false;
+    service_.publish(worker_.index(), count());
+}
+
+service_progress shard::count() const {
+    service_progress sum;
+    sum.switched = switched_;
+    sum.lost = lost_;
+    for (const auto& [id, s] : sessions_) {
+        const session_phase phase = s->phase();
+        if (phase == session_phase::startup || s->ending()) {
+            continue;
+        }
+        if (phase == session_phase::held) {
+            ++sum.held;
+            continue;
+        }
+        ++sum.sessions;
+        const bool is_parked = phase == session_phase::parked || phase == session_phase::moving;
+        sum.parked += is_parked ? 1 : 0;
+        sum.to_switch += s->switching() ? 1 : 0;
+        if (!order_) {
+            continue;
+        }
+        const move_stage stage = s->stage();
+        const bool its_turn_can_come = stage == move_stage::queued && (is_parked || s->at_rest());
+        const bool working = stage == move_stage::granted || stage == move_stage::preparing;
+        const bool is_final = !gate_open_ && is_parked;
+        sum.preparing += its_turn_can_come || working ? 1 : 0;
+        sum.prepared += stage == move_stage::prepared || stage == move_stage::settled ? 1 : 0;
+        sum.settled += is_final && stage == move_stage::settled ? 1 : 0;
+        sum.pinned += is_final && stage == move_stage::pinned ? 1 : 0;
+        sum.unready += is_final && stage == move_stage::unready ? 1 : 0;
+    }
+    return sum;
+}
+
+}  // namespace pgsluice::proxy

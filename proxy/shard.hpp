@@ -1,0 +1,102 @@
+#pragma once
+
+#include "proxy/directive.hpp"
+#include "proxy/reactor.hpp"
+#include "proxy/route.hpp"
+#include "proxy/service.hpp"
+#include "proxy/session_image.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pgsluice::proxy {
+
+class cancel_registry;
+class session;
+class worker;
+
+/// One service on one worker: its sessions, its copy of gate, route and order. Everything here runs
+/// on the worker's thread.
+class shard {
+public:
+    shard(
+        worker& home, service& shared, std::shared_ptr<const service_settings> settings, route at,
+        bool gate_open
+    );
+    ~shard();
+
+    // --- for sessions -----------------------------------------------------------------------
+    worker& home() const noexcept { return worker_; }
+    service& shared() const noexcept { return service_; }
+    const service_settings& settings() const noexcept { return *settings_; }
+    std::shared_ptr<const service_settings> settings_snapshot() const { return settings_; }
+    route at() const noexcept { return route_; }
+    bool gate_open() const noexcept { return gate_open_; }
+    const std::optional<move_order>& order() const noexcept { return order_; }
+    bool promoted() const noexcept { return promoted_; }
+    const farewell& left_behind() const noexcept { return left_behind_; }
+    shard_counters& counters() noexcept;
+
+    void enter(session& s);
+    void leave(session& s);
+    void give_turn_back() noexcept;
+    void count_switched(bool lost) noexcept;
+    /// Something that service_progress counts may have changed.
+    void changed() noexcept { changed_ = true; }
+
+    const std::vector<std::string>& custom_names();
+    void learn(std::string_view name);
+    /// OIDs on the order's backend of types asked for before, by "database NUL schema NUL name".
+    std::map<std::string, std::uint32_t>& known_types() noexcept { return known_types_; }
+
+    // --- from the worker --------------------------------------------------------------------
+    void accept(int client, const endpoint& from);
+    session* find(session_id id) const;
+    void for_each(const std::function<void(session&)>& visit);
+    void close_gate();
+    void open_gate();
+    void give_order(const move_order& order);
+    void mark_promoted();
+    void commit(route to, const farewell& to_left_behind);
+    void end_order();
+    void publish_now();
+    void apply(std::shared_ptr<const service_settings> settings) { settings_ = std::move(settings); }
+    std::size_t terminate(std::span<const session_id> ids, const farewell& last_words);
+
+    /// After every batch of events: hands out turns and publishes progress where it changed.
+    void after_batch();
+    std::size_t session_count() const noexcept { return sessions_.size(); }
+
+private:
+    void hand_out_turns();
+    void release_next();
+    service_progress count() const;
+    std::uint32_t turns_max() const noexcept;
+
+    worker& worker_;
+    service& service_;
+    std::shared_ptr<const service_settings> settings_;
+    route route_;
+    bool gate_open_;
+    std::optional<move_order> order_;
+    bool promoted_ = false;
+    farewell left_behind_;
+    std::map<session_id, session*> sessions_;
+    std::vector<session_id> to_release_;  ///< opened, but not yet let go; next at the back
+    std::uint32_t turns_taken_ = 0;
+    std::uint32_t switched_ = 0;
+    std::uint32_t lost_ = 0;
+    bool tidying_ = false;  ///< some session may carry private statements without an order
+    bool changed_ = true;
+    std::uint64_t names_version_ = ~std::uint64_t{0};
+    std::vector<std::string> names_;
+    std::map<std::string, std::uint32_t> known_types_;
+};
+
+}  // namespace pgsluice::proxy

@@ -1,0 +1,267 @@
+// The last steps of a move, taken when the route has changed (or, for testing.move_every, at once):
+// what only the old leg can still tell is carried over, then the spare becomes the leg.
+
+#include "proxy/session.hpp"
+
+#include "protocol/messages.hpp"
+#include "proxy/capture.hpp"
+#include "proxy/lock_counts.hpp"
+#include "proxy/shard.hpp"
+#include "proxy/worker.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+constexpr std::chrono::seconds old_leg_time{2};  // the old server may be gone: do not wait for it
+constexpr std::chrono::seconds new_leg_time{10};
+
+script only_sync() {
+    script_builder builder;
+    builder.sync();
+    return builder.take();
+}
+
+/// How many messages at the end of `before` are the ones that `after` begins with.
+std::size_t overlap(const std::vector<std::string>& before, const std::vector<std::string>& after) {
+    for (std::size_t n = std::min(before.size(), after.size()); n > 0; --n) {
+        if (std::equal(before.end() - static_cast<std::ptrdiff_t>(n), before.end(), after.begin())) {
+            return n;
+        }
+    }
+    return 0;
+}
+
+}  // namespace
+
+/// Hands what the backend said on its own during a private exchange to the client.
+stray_message session::pass_to_client() {
+    return [this](std::uint8_t type, byte_view message) {
+        std::vector<std::uint8_t> copy(message.begin(), message.end());
+        if (type == protocol::backend::NotificationResponse && copy.size() >= 9 &&
+            protocol::load_i32(copy.data() + 5) == leg_->pid) {
+            protocol::store_u32(copy.data() + 5, static_cast<std::uint32_t>(client_pid_));
+        }
+        if (type == protocol::backend::ParameterStatus) {
+            const auto status = protocol::decode_parameter_status(message.subspan(5));
+            if (status) {
+                on_parameter_status(status->name, status->value);
+            }
+        }
+        pump_.tell_client(copy);
+    };
+}
+
+void session::pass_on_early() {
+    const std::vector<std::uint8_t> early = std::exchange(leg_->early, {});
+    if (!early.empty() && pump_.end() == pump_end::none) {
+        pump_.feed_backend(early);
+    }
+}
+
+/// After the commit point: over to the spare, or out.
+task<void> session::go_over() {
+    if (stage_ != move_stage::settled || !spare_) {
+        shard_.count_switched(true);
+        terminate(shard_.left_behind());
+        co_return;
+    }
+    in_exchange_ = true;
+    pump_.lend_backend();
+    co_await carry_notifications(false);
+    auto done = co_await finish_replay();
+    if (done) {
+        done = co_await carry_lock_counts();
+    }
+    in_exchange_ = false;
+    if (!done) {
+        pump_.give_back(leg_->io, leg_->pid);
+        spdlog::error(
+            "session lost after the switch session={} why=\"{}\"", id_, done.error().message
+        );
+        shard_.count_switched(true);
+        failure last_words = shard_.left_behind();
+        last_words.detail = "Its state could not be carried over: " + done.error().message;
+        terminate(last_words);
+        co_return;
+    }
+    adopt_spare();
+    shard_.count_switched(false);
+}
+
+/// On a server that was a standby: what it would not take before, and the parameters that changed
+/// with its promotion (in_hot_standby), which it reports with its next ReadyForQuery.
+task<result<void>> session::finish_replay() {
+    if (!shard_.order() || !shard_.order()->standby) {
+        co_return result<void>{};
+    }
+    const script rest = spare_->after_promotion.empty() ? only_sync() : spare_->after_promotion;
+    const auto outcome = co_await run_script(
+        *spare_->line, spare_->point, rest, reactor::now() + new_leg_time, ignore_stray
+    );
+    if (!outcome) {
+        co_return outcome.error();
+    }
+    if (const script_error* error = outcome->first_error()) {
+        co_return error->what;
+    }
+    co_return result<void>{};
+}
+
+/// An advisory lock may be held more than once, which only unlocking tells; the replay took each
+/// once. When the old server does not answer any more, once is what remains.
+task<result<void>> session::carry_lock_counts() {
+    if (image_->locks.empty()) {
+        co_return result<void>{};
+    }
+    const script count = count_locks_request(image_->locks);
+    const auto counted =
+        co_await run_script(*leg_, wait_, count, reactor::now() + old_leg_time, ignore_stray);
+    if (!counted) {
+        spdlog::warn("lock counts unknown session={} why=\"{}\"", id_, counted.error().message);
+        co_return result<void>{};
+    }
+    auto holds = counted_locks(image_->locks, *counted);
+    if (!holds) {
+        co_return holds.error();
+    }
+    for (std::uint32_t& n : *holds) {
+        --n;
+    }
+    if (std::all_of(holds->begin(), holds->end(), [](std::uint32_t n) { return n == 0; })) {
+        co_return result<void>{};
+    }
+    const script take = take_locks_request(image_->locks, *holds);
+    const auto taken = co_await run_script(
+        *spare_->line, spare_->point, take, reactor::now() + new_leg_time, ignore_stray
+    );
+    if (!taken) {
+        co_return taken.error();
+    }
+    if (const script_error* error = taken->first_error()) {
+        co_return error->what;
+    }
+    co_return result<void>{};
+}
+
+/// Notifications that were sent on the old server but not delivered yet. On one and the same server
+/// both legs listen for a moment: what both have heard is delivered once.
+task<void> session::carry_notifications(bool same_server) {
+    if (!image_ || image_->channels.empty()) {
+        co_return;
+    }
+    std::vector<std::string> old_ones;
+    std::vector<std::string> new_ones;
+    std::vector<std::string>* into = &old_ones;
+    const stray_message gather = [&into](std::uint8_t type, byte_view message) {
+        if (type == protocol::backend::NotificationResponse) {
+            into->emplace_back(protocol::as_text(message));
+        }
+    };
+    const script sync = only_sync();
+    const steady_time deadline = reactor::now() + old_leg_time;
+    co_await run_script(*leg_, wait_, sync, deadline, gather);
+    if (same_server) {
+        into = &new_ones;
+        co_await run_script(*spare_->line, spare_->point, sync, deadline, gather);
+        old_ones.resize(old_ones.size() - overlap(old_ones, new_ones));
+    }
+    const stray_message tell = pass_to_client();
+    for (const auto* list : {&old_ones, &new_ones}) {
+        for (const std::string& message : *list) {
+            tell(protocol::backend::NotificationResponse, protocol::as_bytes(message));
+        }
+    }
+}
+
+/// The spare becomes the leg, the pump goes on with it, and the client hears of every parameter
+/// that has another value there.
+void session::adopt_spare() {
+    static constexpr std::array<std::uint8_t, 5> terminate{'X', 0, 0, 0, 4};
+    if (leg_->io.is_open()) {
+        [[maybe_unused]] const io_result sent = leg_->io.send(terminate);
+    }
+    spare_->line->io.unwatch();
+    leg_->io.close();
+    leg_ = std::move(spare_->line);
+    has_private_statements_ = spare_->has_private_statements;
+    spare_.reset();
+    image_.reset();
+    stage_ = move_stage::switched;
+    switching_ = false;
+    pins_.clear();
+    ++moves_;
+    shard_counters::bump(shard_.counters().sessions_moved);
+    pump_.give_back(leg_->io, leg_->pid);
+    std::string changes;
+    leg_->reported.for_each([&](std::string_view name, std::string_view value) {
+        if (client_sees_.find(name) != value) {
+            protocol::encode_parameter_status(changes, name, value);
+            client_sees_.set(name, value);
+        }
+    });
+    if (!changes.empty()) {
+        pump_.tell_client(protocol::as_bytes(changes));
+    }
+    pass_on_early();
+}
+
+/// testing.move_every: to a fresh connection of its own backend, through the same steps that a
+/// cutover takes. A session that is pinned, or whose locks its own old leg still holds, stays.
+task<void> session::move_in_place() {
+    if (asked_credentials_ || startup_->wants_replication()) {
+        co_return;
+    }
+    auto captured = co_await capture();
+    if (!captured || leg_->dead) {
+        co_return;
+    }
+    image_ = std::move(*captured);
+    const verdict v = judge(*image_, what_the_wire_tells());
+    if (v.is_movable() && image_->locks.empty()) {
+        spare_ = std::make_unique<spare_leg>(shard_.home().loop());
+        in_exchange_ = true;
+        const auto why_not = co_await prepare_spare(*spare_, leg_->backend, false);
+        in_exchange_ = false;
+        for (const pin_reason& reason : why_not) {
+            spdlog::warn(
+                "test move failed session={} code={} why=\"{}\"", id_, reason.code, reason.text
+            );
+        }
+        if (why_not.empty() && pump_.end() == pump_end::none && !farewell_) {
+            pump_.lend_backend();
+            co_await carry_notifications(true);
+            adopt_spare();
+            stage_ = move_stage::none;
+        } else {
+            drop_spare();
+        }
+    }
+    image_.reset();
+    if (pump_.end() == pump_end::none) {
+        co_await close_private_statements();
+    }
+}
+
+task<void> session::close_private_statements() {
+    if (!has_private_statements_) {
+        co_return;
+    }
+    has_private_statements_ = false;
+    pump_.lend_backend();
+    in_exchange_ = true;
+    const script close = close_request();
+    const stray_message tell = pass_to_client();
+    co_await run_script(*leg_, wait_, close, reactor::now() + new_leg_time, tell);
+    in_exchange_ = false;
+    pump_.give_back(leg_->io, leg_->pid);
+    pass_on_early();
+}
+
+}  // namespace pgsluice::proxy

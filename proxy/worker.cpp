@@ -1,0 +1,115 @@
+#include "proxy/worker.hpp"
+
+#include "proxy/session.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <cerrno>
+#include <string>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace pgsluice::proxy {
+
+namespace {
+constexpr int accepts_per_event = 32;
+}
+
+listener::listener(worker& w, std::size_t service, int fd)
+    : worker_(w), service_(service), fd_(fd), reserve_(open("/dev/null", O_RDONLY | O_CLOEXEC)) {
+    worker_.loop().add(watch_, fd_, EPOLLIN, this);
+}
+
+listener::~listener() {
+    worker_.loop().remove(watch_);
+    ::close(reserve_);
+    ::close(fd_);
+}
+
+void listener::on_io(std::uint32_t) {
+    for (int n = 0; n < accepts_per_event; ++n) {
+        endpoint from;
+        from.length = sizeof from.address;
+        auto* address = reinterpret_cast<sockaddr*>(&from.address);
+        const int client =
+            ::accept4(fd_, address, &from.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client >= 0) {
+            if (from.address.ss_family != AF_UNIX) {
+                tune_tcp(client);
+            }
+            from.text = address_text(from);
+            worker_.at(service_).accept(client, from);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE) {
+            refuse_one();
+            return;
+        }
+        if (errno != ECONNABORTED && errno != EINTR) {
+            return;
+        }
+    }
+}
+
+/// Without a descriptor left the connection would stay in the queue and wake this loop for ever:
+/// the reserved one is spent on accepting and closing it.
+void listener::refuse_one() {
+    spdlog::error("out of file descriptors: a client was refused; raise the open files limit");
+    ::close(reserve_);
+    const int client = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (client >= 0) {
+        ::close(client);
+    }
+    reserve_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+worker::worker(std::uint32_t index, cancel_registry& cancels)
+    : index_(index), cancels_(cancels), scratch_(scratch_bytes) {}
+
+worker::~worker() { join(); }
+
+void worker::add_listener(std::size_t service, int fd) {
+    listeners_.push_back(std::make_unique<listener>(*this, service, fd));
+}
+
+void worker::start() {
+    thread_ = std::thread([this] { loop_.run([this] { after_batch(); }); });
+    pthread_setname_np(thread_.native_handle(), ("worker-" + std::to_string(index_)).c_str());
+}
+
+void worker::shut_down() {
+    loop_.post([this] {
+        closing_ = true;
+        listeners_.clear();
+        const farewell goodbye{
+            std::string(sqlstate::admin_shutdown),
+            "terminating connection because pgsluice is shutting down",
+            {},
+            {}
+        };
+        for (const auto& s : shards_) {
+            s->for_each([&](session& each) { each.terminate(goodbye); });
+        }
+    });
+}
+
+void worker::join() {
+    if (thread_.joinable()) {
+        thread_.join();
+    }
+}
+
+void worker::after_batch() {
+    std::size_t sessions = 0;
+    for (const auto& s : shards_) {
+        s->after_batch();
+        sessions += s->session_count();
+    }
+    if (closing_ && sessions == 0) {
+        loop_.stop();
+    }
+}
+
+}  // namespace pgsluice::proxy
