@@ -106,7 +106,7 @@ std::vector<unsigned> statement_tap::scan(std::string_view text) {
     for (const std::string& name : found.names) {
         names_.learn(name);
     }
-    names_incomplete_ = names_incomplete_ || found.names_incomplete || found.is_truncated;
+    names_incomplete_ = names_incomplete_ || found.names_incomplete;
     uses_currval_ = uses_currval_ || found.uses_currval;
     return std::move(found.name_parameters);
 }
