@@ -52,7 +52,7 @@ std::string describe(const proxy::session_info& session) {
         session.application.empty() ? "-" : one_line(session.application),
         session.address
     );
-    for (const proxy::pin& pin : session.pins) {
+    for (const proxy::pin_reason& pin : session.pins) {
         row += fmt::format(" {}: {};", pin.code, one_line(pin.text));
     }
     if (!session.pins.empty()) {
