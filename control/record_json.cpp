@@ -1,0 +1,120 @@
+// A cutover's records as JSON:
+//
+//   {"id", "from", "to", "retarget"?: true, "generation"?: N, "fence"?: {"auto_conf": TEXT | null},
+//    "text"?: TEXT, "steps"?: [{"name", "took_us", "text"}]}
+#include "control/record_json.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
+
+namespace pgsluice::control {
+namespace {
+
+namespace json = boost::json;
+
+constexpr record_kind kinds[] = {
+    record_kind::begun,
+    record_kind::promoting,
+    record_kind::committed,
+    record_kind::aborted,
+    record_kind::done};
+
+std::string text_in(const json::object& fields, std::string_view name) {
+    const json::value* value = fields.if_contains(name);
+    return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
+}
+
+std::int64_t number_in(const json::object& fields, std::string_view name) {
+    const json::value* value = fields.if_contains(name);
+    boost::system::error_code ignored;
+    return value != nullptr ? value->to_number<std::int64_t>(ignored) : 0;
+}
+
+fence_memory decode_fence(const json::value& value) {
+    fence_memory memory;
+    const json::object* fields = value.if_object();
+    const json::value* auto_conf = fields == nullptr ? nullptr : fields->if_contains("auto_conf");
+    if (auto_conf != nullptr && auto_conf->is_string()) {
+        memory.auto_conf = std::string(auto_conf->get_string());
+    }
+    return memory;
+}
+
+std::vector<step_report> decode_steps(const json::value& value) {
+    std::vector<step_report> steps;
+    const json::array* list = value.if_array();
+    for (const json::value& each : list == nullptr ? json::array() : *list) {
+        if (const json::object* fields = each.if_object()) {
+            steps.push_back(
+                {text_in(*fields, "name"),
+                 std::chrono::microseconds(number_in(*fields, "took_us")),
+                 text_in(*fields, "text")}
+            );
+        }
+    }
+    return steps;
+}
+
+}  // namespace
+
+std::string journal_kind(record_kind kind) {
+    return "cutover_" + std::string(to_string(kind));
+}
+
+json::object encode_cutover(const cutover_record& record) {
+    json::object fields{{"id", record.id}, {"from", record.from}, {"to", record.to}};
+    if (record.retarget) {
+        fields["retarget"] = true;
+    }
+    if (record.generation != 0) {
+        fields["generation"] = record.generation;
+    }
+    if (record.fence) {
+        const auto& auto_conf = record.fence->auto_conf;
+        fields["fence"] = {
+            {"auto_conf", auto_conf ? json::value(*auto_conf) : json::value(nullptr)}};
+    }
+    if (!record.text.empty()) {
+        fields["text"] = record.text;
+    }
+    if (!record.steps.empty()) {
+        json::array steps;
+        for (const step_report& step : record.steps) {
+            steps.push_back(
+                {{"name", step.name}, {"took_us", step.took.count()}, {"text", step.text}}
+            );
+        }
+        fields["steps"] = std::move(steps);
+    }
+    return fields;
+}
+
+std::optional<cutover_record> decode_cutover(const journal_record& record) {
+    for (const record_kind kind : kinds) {
+        if (record.kind != journal_kind(kind)) {
+            continue;
+        }
+        const json::object& fields = record.payload;
+        cutover_record decoded{
+            .kind = kind,
+            .id = text_in(fields, "id"),
+            .from = text_in(fields, "from"),
+            .to = text_in(fields, "to"),
+            .retarget = fields.contains("retarget"),
+            .generation = static_cast<std::uint64_t>(number_in(fields, "generation")),
+            .text = text_in(fields, "text")};
+        if (const json::value* fence = fields.if_contains("fence")) {
+            decoded.fence = decode_fence(*fence);
+        }
+        if (const json::value* steps = fields.if_contains("steps")) {
+            decoded.steps = decode_steps(*steps);
+        }
+        if (decoded.id.empty() || decoded.from.empty() || decoded.to.empty()) {
+            return std::nullopt;
+        }
+        return decoded;
+    }
+    return std::nullopt;
+}
+
+}  // namespace pgsluice::control

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "control/cutover_record.hpp"
+#include "control/journal_format.hpp"
+
+#include <boost/json/object.hpp>
+
+#include <optional>
+#include <string>
+
+namespace pgsluice::control {
+
+/// The journal's kind for a cutover's record: `cutover_begun`, `cutover_committed`, ...
+std::string journal_kind(record_kind kind);
+
+/// A cutover's record as the payload of a journal record.
+boost::json::object encode_cutover(const cutover_record& record);
+
+/// Reads encode_cutover() back. Nothing when `record` is of another kind or lacks a field.
+std::optional<cutover_record> decode_cutover(const journal_record& record);
+
+}  // namespace pgsluice::control

@@ -1,0 +1,146 @@
+// The journal's meaning. Pure: records in, states out.
+#include "control/service_state.hpp"
+
+#include "control/record_json.hpp"
+
+#include <boost/json/value.hpp>
+
+namespace pgsluice::control {
+namespace {
+
+failure contradiction(const journal_record& record, std::string_view how) {
+    return failure{
+        "XX001",
+        "the journal contradicts itself at record " + std::to_string(record.seq) + " (" +
+            record.kind + " of service " + record.service + "): " + std::string(how),
+        {},
+        {}};
+}
+
+result<void> apply_route(service_state& state, const journal_record& record) {
+    const boost::json::value* backend = record.payload.if_contains("backend");
+    const boost::json::value* generation = record.payload.if_contains("generation");
+    boost::system::error_code error;
+    const auto number = generation == nullptr ? 0 : generation->to_number<std::uint64_t>(error);
+    if (backend == nullptr || !backend->is_string() || number == 0 || error) {
+        return contradiction(record, "no backend and generation");
+    }
+    state.backend = std::string(backend->get_string());
+    state.generation = number;
+    return {};
+}
+
+result<void>
+apply_begun(service_state& state, const cutover_record& begun, const journal_record& record) {
+    if (state.unfinished) {
+        return contradiction(record, "cutover " + state.unfinished->begun.id + " has no end");
+    }
+    if (begun.from != state.backend) {
+        return contradiction(record, "it leaves " + begun.from + ", the route is " + state.backend);
+    }
+    state.unfinished = unfinished_cutover{.begun = begun};
+    return {};
+}
+
+result<void>
+apply_cutover(service_state& state, const cutover_record& cutover, const journal_record& record) {
+    if (cutover.kind == record_kind::begun) {
+        return apply_begun(state, cutover, record);
+    }
+    if (!state.unfinished || state.unfinished->begun.id != cutover.id) {
+        return contradiction(record, "cutover " + cutover.id + " has not begun");
+    }
+    const bool is_committed = state.unfinished->committed;
+    switch (cutover.kind) {
+    case record_kind::begun:
+        break;
+    case record_kind::promoting:
+        state.unfinished->promoting = true;
+        break;
+    case record_kind::committed:
+        state.unfinished->committed = true;
+        state.backend = cutover.to;
+        state.generation = cutover.generation;
+        break;
+    case record_kind::aborted:
+        if (is_committed) {
+            return contradiction(record, "it was committed before");
+        }
+        state.unfinished.reset();
+        break;
+    case record_kind::done:
+        if (!is_committed) {
+            return contradiction(record, "it was not committed before");
+        }
+        state.unfinished.reset();
+        break;
+    }
+    return {};
+}
+
+result<void> apply(service_state& state, const journal_record& record) {
+    if (record.kind == journal_kinds::route) {
+        return apply_route(state, record);
+    }
+    if (record.kind == journal_kinds::paused) {
+        state.is_paused = true;
+    } else if (record.kind == journal_kinds::resume) {
+        state.is_paused = false;
+    } else if (const auto cutover = decode_cutover(record)) {
+        return apply_cutover(state, *cutover, record);
+    } else if (record.kind != journal_kinds::pause) {
+        return contradiction(record, "this version does not know that kind");
+    }
+    return {};
+}
+
+}  // namespace
+
+result<service_states> replay(std::span<const journal_record> records) {
+    service_states states;
+    for (const journal_record& record : records) {
+        if (auto applied = apply(states[record.service], record); !applied) {
+            return applied.error();
+        }
+    }
+    return states;
+}
+
+result<std::vector<journal_record>>
+compact(std::span<const journal_record> records, std::size_t recent) {
+    std::size_t cut = records.size() - std::min(records.size(), recent);
+    auto states = replay(records.first(cut));
+    // Nothing unfinished may be cut through: its first record is needed as it is.
+    while (states) {
+        bool is_clean = true;
+        for (const auto& [name, state] : *states) {
+            is_clean = is_clean && !state.unfinished;
+        }
+        if (is_clean) {
+            break;
+        }
+        states = replay(records.first(--cut));
+    }
+    if (!states) {
+        return states.error();
+    }
+    std::vector<journal_record> kept;
+    for (const auto& [name, state] : *states) {
+        const std::int64_t at_ms = records[cut - 1].at_ms;
+        kept.push_back(
+            {0,
+             at_ms,
+             name,
+             std::string(journal_kinds::route),
+             {{"backend", state.backend}, {"generation", state.generation}}}
+        );
+        if (state.is_paused) {
+            kept.push_back({0, at_ms, name, std::string(journal_kinds::paused), {}});
+        }
+    }
+    const auto tail = records.subspan(cut);
+    kept.insert(kept.end(), tail.begin(), tail.end());
+    return kept;
+}
+
+}  // namespace pgsluice::control

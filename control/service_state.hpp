@@ -1,0 +1,49 @@
+#pragma once
+
+#include "control/cutover.hpp"
+#include "control/journal_format.hpp"
+#include "protocol/errors.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace pgsluice::control {
+
+/// Journal kinds of a service besides a cutover's own (record_json.hpp):
+///
+///   route   {"backend", "generation"}   the first start
+///   pause   {"on_timeout"}              a pause begins: the gate is about to close
+///   paused  {}                          it stands; it stays over a restart
+///   resume  {"why"}                     the gate is about to open
+namespace journal_kinds {
+inline constexpr std::string_view route = "route";
+inline constexpr std::string_view pause = "pause";
+inline constexpr std::string_view paused = "paused";
+inline constexpr std::string_view resume = "resume";
+}  // namespace journal_kinds
+
+/// What the journal says about one service.
+struct service_state {
+    std::string backend;           ///< the route; empty before the first start
+    std::uint64_t generation = 0;  ///< of the route
+    bool is_paused = false;        ///< by the operator; a pause that was still waiting is not
+    std::optional<unfinished_cutover> unfinished{};
+};
+
+using service_states = std::map<std::string, service_state, std::less<>>;
+
+/// Folds records, oldest first, into what a start has to do: with an unfinished cutover that holds
+/// no commit record the route is the old backend and the fence must be undone; with one it is the
+/// new backend and what is left must be done. Fails on a record that contradicts those before it.
+result<service_states> replay(std::span<const journal_record> records);
+
+/// The records to keep when the journal has grown: those of the last `recent` and of everything
+/// unfinished, behind one `route` (and `paused`) record a service that sums up the rest. Replays to
+/// the same states.
+result<std::vector<journal_record>>
+compact(std::span<const journal_record> records, std::size_t recent);
+
+}  // namespace pgsluice::control

@@ -1,0 +1,186 @@
+#include "control/record_json.hpp"
+#include "control/service_state.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace pgsluice::control {
+namespace {
+
+using testing::HasSubstr;
+
+/// Builds a journal's records in order.
+class script {
+public:
+    script& add(std::string_view kind, boost::json::object payload = {}) {
+        records_.push_back({records_.size() + 1, 1000, "app", std::string(kind), std::move(payload)}
+        );
+        return *this;
+    }
+    script& cutover(cutover_record record) {
+        if (record.id.empty()) {
+            record.id = "c1";
+        }
+        record.from = record.from.empty() ? "blue" : record.from;
+        record.to = record.to.empty() ? "green" : record.to;
+        return add(journal_kind(record.kind), encode_cutover(record));
+    }
+    std::span<const journal_record> records() const { return records_; }
+
+private:
+    std::vector<journal_record> records_;
+};
+
+script first_start() {
+    return script().add("route", {{"backend", "blue"}, {"generation", 1}});
+}
+
+script full_cutover() {
+    script s = first_start();
+    s.cutover({.kind = record_kind::begun, .fence = fence_memory{"off"}});
+    s.cutover({.kind = record_kind::promoting});
+    s.cutover({.kind = record_kind::committed, .generation = 2});
+    s.cutover({.kind = record_kind::done, .steps = {{"fence", std::chrono::microseconds(5), "x"}}});
+    return s;
+}
+
+service_state state_of(std::span<const journal_record> records) {
+    const auto states = replay(records);
+    EXPECT_TRUE(states.has_value()) << states.error().message;
+    const auto found = states->find("app");
+    return found == states->end() ? service_state{} : found->second;
+}
+
+std::string error_of(const script& s) {
+    const auto states = replay(s.records());
+    return states.has_error() ? states.error().message : "";
+}
+
+TEST(CutoverRecords, ReadBackAsWritten) {
+    const script s = full_cutover();
+    const auto begun = decode_cutover(s.records()[1]);
+    ASSERT_TRUE(begun.has_value());
+    EXPECT_EQ(begun->kind, record_kind::begun);
+    EXPECT_EQ(begun->from, "blue");
+    EXPECT_EQ(begun->fence, fence_memory{"off"});
+    EXPECT_FALSE(begun->retarget);
+    const auto done = decode_cutover(s.records()[4]);
+    ASSERT_EQ(done->steps.size(), 1u);
+    EXPECT_EQ(done->steps[0].took, std::chrono::microseconds(5));
+    const script none = script().cutover({.retarget = true, .fence = fence_memory{}});
+    EXPECT_EQ(decode_cutover(none.records()[0])->fence, fence_memory{});
+    EXPECT_TRUE(decode_cutover(none.records()[0])->retarget);
+    EXPECT_EQ(decode_cutover(first_start().records()[0]), std::nullopt);
+    EXPECT_EQ(decode_cutover(script().add("cutover_begun").records()[0]), std::nullopt);
+}
+
+TEST(ServiceState, EveryPrefixOfACutoverIsOnOneSide) {
+    const script s = full_cutover();
+    struct row {
+        const char* backend;
+        std::uint64_t generation;
+        bool is_unfinished, is_promoting, is_committed;
+    };
+    const row rows[] = {
+        {"", 0, false, false, false},
+        {"blue", 1, false, false, false},
+        {"blue", 1, true, false, false},
+        {"blue", 1, true, true, false},
+        {"green", 2, true, true, true},
+        {"green", 2, false, false, false},
+    };
+    for (std::size_t n = 0; n <= s.records().size(); ++n) {
+        const service_state state = state_of(s.records().first(n));
+        EXPECT_EQ(state.backend, rows[n].backend) << n;
+        EXPECT_EQ(state.generation, rows[n].generation) << n;
+        ASSERT_EQ(state.unfinished.has_value(), rows[n].is_unfinished) << n;
+        if (state.unfinished) {
+            EXPECT_EQ(state.unfinished->promoting, rows[n].is_promoting) << n;
+            EXPECT_EQ(state.unfinished->committed, rows[n].is_committed) << n;
+            EXPECT_EQ(state.unfinished->begun.fence, fence_memory{"off"}) << n;
+        }
+    }
+}
+
+TEST(ServiceState, AbortedCutoverLeavesTheOldRoute) {
+    script s = first_start();
+    s.cutover({.kind = record_kind::begun}).cutover({.kind = record_kind::aborted, .text = "why"});
+    const service_state state = state_of(s.records());
+    EXPECT_EQ(state.backend, "blue");
+    EXPECT_FALSE(state.unfinished.has_value());
+}
+
+TEST(ServiceState, OnlyAStandingPauseSurvives) {
+    EXPECT_FALSE(state_of(first_start().add("pause").records()).is_paused);
+    EXPECT_TRUE(state_of(first_start().add("pause").add("paused").records()).is_paused);
+    EXPECT_FALSE(
+        state_of(first_start().add("pause").add("paused").add("resume").records()).is_paused
+    );
+}
+
+TEST(ServiceState, ServicesAreApart) {
+    const script s = first_start();
+    std::vector<journal_record> records(s.records().begin(), s.records().end());
+    records.push_back(records[0]);
+    records[1].service = "other";
+    records[1].payload["backend"] = "red";
+    const auto states = replay(records);
+    EXPECT_EQ(states->at("app").backend, "blue");
+    EXPECT_EQ(states->at("other").backend, "red");
+}
+
+TEST(ServiceState, ContradictionsAreErrorsThatNameTheRecord) {
+    EXPECT_THAT(error_of(first_start().add("nonsense")), HasSubstr("at record 2 (nonsense of "));
+    EXPECT_THAT(error_of(script().add("route")), HasSubstr("no backend and generation"));
+    EXPECT_THAT(
+        error_of(first_start().cutover({.kind = record_kind::committed, .generation = 2})),
+        HasSubstr("cutover c1 has not begun")
+    );
+    EXPECT_THAT(
+        error_of(first_start()
+                     .cutover({.kind = record_kind::begun})
+                     .cutover({.kind = record_kind::begun, .id = "c2"})),
+        HasSubstr("cutover c1 has no end")
+    );
+    EXPECT_THAT(
+        error_of(first_start().cutover({.kind = record_kind::begun, .from = "green"})),
+        HasSubstr("it leaves green, the route is blue")
+    );
+    EXPECT_THAT(
+        error_of(
+            first_start().cutover({.kind = record_kind::begun}).cutover({.kind = record_kind::done})
+        ),
+        HasSubstr("it was not committed before")
+    );
+    EXPECT_THAT(
+        error_of(first_start()
+                     .cutover({.kind = record_kind::begun})
+                     .cutover({.kind = record_kind::committed, .generation = 2})
+                     .cutover({.kind = record_kind::aborted})),
+        HasSubstr("it was committed before")
+    );
+}
+
+TEST(Compact, ReplaysToTheSameStatesForEveryCut) {
+    script s = full_cutover();
+    s.add("pause").add("paused");
+    s.cutover({.kind = record_kind::begun, .id = "c2", .from = "green", .to = "blue"});
+    for (std::size_t n = 0; n <= s.records().size(); ++n) {
+        const auto records = s.records().first(n);
+        for (std::size_t recent = 0; recent <= n + 1; ++recent) {
+            const auto kept = compact(records, recent);
+            ASSERT_TRUE(kept.has_value()) << n << " " << recent;
+            const service_state before = state_of(records);
+            const service_state after = state_of(*kept);
+            EXPECT_EQ(after.backend, before.backend) << n << " " << recent;
+            EXPECT_EQ(after.generation, before.generation) << n << " " << recent;
+            EXPECT_EQ(after.is_paused, before.is_paused) << n << " " << recent;
+            EXPECT_EQ(after.unfinished.has_value(), before.unfinished.has_value())
+                << n << " " << recent;
+        }
+    }
+    EXPECT_EQ(compact(s.records(), 0)->size(), 3u) << "route, paused and the unfinished cutover";
+}
+
+}  // namespace
+}  // namespace pgsluice::control
