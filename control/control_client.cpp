@@ -45,9 +45,8 @@ run_command(const std::string& socket, const request& given, const progress_sink
     if (!channel) {
         return outcome::of(exit_code::no_daemon, channel.error().message);
     }
-    if (auto sent = channel->write_line(format_request(given)); !sent) {
-        return lost(sent.error().message);
-    }
+    // A daemon that refuses may have answered and hung up before it read anything.
+    (void)channel->write_line(format_request(given));
     while (true) {
         const auto line = channel->read_line(
             line_channel::line_bytes_max, line_channel::clock::time_point::max()
