@@ -1,0 +1,310 @@
+// Which question goes to which server. What is asked stands in checks, fence, sequences, promote.
+#include "control/pg_servers.hpp"
+
+#include "control/custom_settings.hpp"
+#include "control/fence.hpp"
+#include "control/polling.hpp"
+#include "control/sequences.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+namespace pgsluice::control {
+
+namespace {
+
+/// The marker's commit must be flushed, but must wait for no standby: `to` may be one of them.
+constexpr std::string_view from_options = "-c synchronous_commit=local";
+constexpr std::string_view to_options = "-c synchronous_commit=on";
+
+/// Transactional, because only its commit is flushed at once; a plain message stays in memory for
+/// up to wal_writer_delay. Its own position is the marker: whatever counts was committed before it.
+constexpr const char* mark_statement =
+    "SELECT pg_logical_emit_message(true, 'pgsluice', $1::text)::text";
+
+constexpr const char* replayed = "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn";
+
+/// The apply worker handles one message after the other. What it has received reaches the marker
+/// either by a keepalive, which the walsender sends when it has sent everything before, or by a
+/// later transaction; either way everything before the marker was applied by then. Asking here, not
+/// pg_stat_replication, saves the worker's feedback, which waits for its own flush.
+constexpr const char* applied =
+    "SELECT EXISTS (SELECT FROM pg_stat_subscription WHERE subname = $2 AND relid IS NULL "
+    "AND pid IS NOT NULL AND received_lsn >= $1::pg_lsn)";
+
+/// Its commit is flushed, and with it everything that was committed before it: an apply worker
+/// commits asynchronously, and clients are about to be told that the new server has it all.
+constexpr const char* verify_statement =
+    "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool, "
+    "pg_logical_emit_message(true, 'pgsluice', 'verify')::text";
+
+std::string quoted(std::string_view identifier) {
+    std::string out = "\"";
+    for (const char c : identifier) {
+        out += c == '"' ? "\"\"" : std::string(1, c);
+    }
+    return out + '"';
+}
+
+step_result<void> nothing(const step_result<pg_rows>& rows) {
+    if (!rows) {
+        return rows.error();
+    }
+    return {};
+}
+
+}  // namespace
+
+lsn parse_lsn(std::string_view text) {
+    unsigned int high = 0;
+    unsigned int low = 0;
+    if (std::sscanf(std::string(text).c_str(), "%X/%X", &high, &low) != 2) {
+        return 0;
+    }
+    return (lsn{high} << 32) | low;
+}
+
+pg_servers::pg_servers(pg_servers_settings settings) : settings_(std::move(settings)) {}
+
+pg_login pg_servers::login_of(const backend_config& backend, std::string options) const {
+    return {
+        .server = backend.name,
+        .address = backend.address,
+        .admin = settings_.admin,
+        .application_name = "pgsluice:" + settings_.service,
+        .options = std::move(options)};
+}
+
+step_result<pg_client*> pg_servers::ensure(
+    std::optional<pg_client>& client,
+    const backend_config& backend,
+    std::string_view options,
+    const limits& until
+) {
+    if (!client || !client->is_usable()) {
+        auto opened = pg_client::connect(login_of(backend, std::string(options)), until);
+        if (!opened) {
+            return opened.error();
+        }
+        client = std::move(*opened);
+    }
+    return &*client;
+}
+
+step_result<pg_client*> pg_servers::from(const limits& until) {
+    return ensure(from_, settings_.from, from_options, until);
+}
+
+step_result<pg_client*> pg_servers::to(const limits& until) {
+    return ensure(to_, settings_.to, to_options, until);
+}
+
+step_result<std::vector<check_row>>
+pg_servers::preflight(std::uint32_t sessions_to_come, limits until) {
+    auto from_client = from(until);
+    auto to_client = from_client ? to(until) : from_client;
+    if (!to_client) {
+        return to_client.error();
+    }
+    auto from_facts = read_facts(**from_client, until);
+    auto to_facts = read_facts(**to_client, until);
+    if (!from_facts || !to_facts) {
+        return from_facts ? to_facts.error() : from_facts.error();
+    }
+    same_server_ = is_same_server(*from_facts, *to_facts);
+    const checked_pair pair{
+        **from_client,
+        **to_client,
+        *from_facts,
+        *to_facts,
+        settings_.replication.kind,
+        settings_.replication.subscription,
+        sessions_to_come};
+    std::vector<check_row> rows;
+    check_roles(pair, rows);
+    check_capacity(pair, rows);
+    check_fence(pair, rows);
+    step_result<void> done = check_catalogs(pair, rows, until);
+    if (done && settings_.replication.kind == replication_kind::physical) {
+        done = check_physical(pair, rows, until);
+    }
+    if (done && settings_.replication.kind == replication_kind::logical) {
+        done = check_logical(pair, rows, until);
+    }
+    if (!done) {
+        return done.error();
+    }
+    return rows;
+}
+
+step_result<std::vector<std::string>>
+pg_servers::custom_settings(std::span<const std::string> databases, limits until) {
+    return find_custom_settings(login_of(settings_.from, ""), databases, until);
+}
+
+step_result<void> pg_servers::prepare(limits until) {
+    auto old = from(until);
+    auto next = old ? to(until) : old;
+    if (!next) {
+        return next.error();
+    }
+    const bool logical = settings_.replication.kind == replication_kind::logical;
+    const std::string read_write = "SET default_transaction_read_only = off";
+    step_result<void> done = nothing((*old)->query(read_write, until));
+    done = done ? nothing((*next)->query(read_write, until)) : done;
+    done = done ? prepare_fence(**old, until) : done;
+    done = done ? (*old)->prepare("mark", mark_statement, until) : done;
+    done = done ? (*next)->prepare("caught_up", logical ? applied : replayed, until) : done;
+    done = done ? (*next)->prepare("verify", verify_statement, until) : done;
+    if (done && logical) {
+        done = prepare_sequences(**old, **next, until);
+    }
+    return done;
+}
+
+step_result<std::vector<reading>> pg_servers::readings(limits until) {
+    auto old = from(until);
+    auto next = old ? to(until) : old;
+    if (!next) {
+        return next.error();
+    }
+    auto at = (*old)->query(
+        "SELECT pg_current_wal_flush_lsn()::text, (SELECT count(*) FROM pg_sequences), "
+        "coalesce((SELECT round(extract(epoch FROM max(clock_timestamp() - xact_start)), 1) "
+        "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> "
+        "pg_backend_pid()), 0)",
+        until
+    );
+    if (!at) {
+        return at.error();
+    }
+    std::vector<reading> found{
+        {"longest transaction on " + settings_.from.name, std::string(at->text(0, 2)) + " s"}};
+    if (settings_.replication.kind == replication_kind::none) {
+        return found;
+    }
+    const bool logical = settings_.replication.kind == replication_kind::logical;
+    const std::vector<std::string> values{
+        std::string(at->text(0, 0)), settings_.replication.subscription};
+    auto lag = (*next)->query(
+        logical ? "SELECT pg_wal_lsn_diff($1::pg_lsn, max(received_lsn)) FROM pg_stat_subscription "
+                  "WHERE subname = $2 AND relid IS NULL"
+                : "SELECT pg_wal_lsn_diff($1::pg_lsn, pg_last_wal_replay_lsn()) WHERE $2 = $2",
+        values,
+        until
+    );
+    if (!lag) {
+        return lag.error();
+    }
+    found.push_back({"replication lag", std::string(lag->text(0, 0)) + " bytes"});
+    if (logical) {
+        found.push_back({"sequences to copy", std::string(at->text(0, 1))});
+    }
+    return found;
+}
+
+step_result<fence_memory> pg_servers::read_fence(limits until) {
+    auto old = from(until);
+    if (!old) {
+        return old.error();
+    }
+    return read_fence_memory(**old, until);
+}
+
+step_result<std::string>
+pg_servers::fence(const std::function<std::vector<std::int32_t>()>& ours, limits until) {
+    auto old = from(until);
+    if (!old) {
+        return old.error();
+    }
+    return raise_fence(**old, ours, until);
+}
+
+step_result<void> pg_servers::unfence(const fence_memory& memory, limits until) {
+    auto old = from(until);
+    if (!old) {
+        return old.error();
+    }
+    return lower_fence(**old, memory, until);
+}
+
+step_result<lsn> pg_servers::mark(std::string_view id, limits until) {
+    const std::vector<std::string> values{std::string(id)};
+    auto rows = from_->run("mark", values, until);
+    if (!rows) {
+        return rows.error();
+    }
+    return parse_lsn(rows->text(0, 0));
+}
+
+step_result<void> pg_servers::catch_up(lsn marker, limits until) {
+    std::vector<std::string> values{lsn_text(marker)};
+    if (settings_.replication.kind == replication_kind::logical) {
+        values.push_back(settings_.replication.subscription);
+    }
+    return poll_until(
+        [&]() -> step_result<bool> {
+            auto rows = to_->run("caught_up", values, until);
+            return rows ? step_result<bool>(rows->truth(0, 0)) : rows.error();
+        },
+        until,
+        fmt::format("{} has not applied {} in time", settings_.to.name, lsn_text(marker))
+    );
+}
+
+step_result<std::string> pg_servers::copy_sequences(limits until) {
+    return control::copy_sequences(*from_, *to_, until);
+}
+
+step_result<void> pg_servers::promote(limits until) {
+    const promote_command how{
+        .shell = settings_.promote_command,
+        .service = settings_.service,
+        .from = settings_.from.name,
+        .from_address = settings_.from.address,
+        .to = settings_.to.name,
+        .to_address = settings_.to.address};
+    return promote_standby(*to_, how, until);
+}
+
+step_result<void> pg_servers::verify(limits until) {
+    auto rows = to_->run("verify", until);
+    if (!rows) {
+        return rows.error();
+    }
+    if (rows->truth(0, 0) || rows->truth(0, 1)) {
+        return step_failure{setback::failed, settings_.to.name + " does not accept writes", {}, {}};
+    }
+    return {};
+}
+
+step_result<void> pg_servers::unsubscribe(limits until) {
+    auto next = to(until);
+    if (!next) {
+        return next.error();
+    }
+    const std::string& name = settings_.replication.subscription;
+    auto disabled =
+        (*next)->query(fmt::format("ALTER SUBSCRIPTION {} DISABLE", quoted(name)), until);
+    if (!disabled) {
+        step_failure why = disabled.error();
+        why.hint = fmt::format(
+            "on {}: ALTER SUBSCRIPTION {} DISABLE, then drop it", settings_.to.name, quoted(name)
+        );
+        return why;
+    }
+    const std::vector<std::string> values{name};
+    return poll_until(
+        [&]() -> step_result<bool> {
+            auto rows = (*next)->query(
+                "SELECT count(pid) = 0 FROM pg_stat_subscription WHERE subname = $1", values, until
+            );
+            return rows ? step_result<bool>(rows->truth(0, 0)) : rows.error();
+        },
+        until,
+        "the apply worker on " + settings_.to.name + " does not end"
+    );
+}
+
+}  // namespace pgsluice::control

@@ -1,0 +1,68 @@
+#pragma once
+
+#include "control/checks.hpp"
+#include "control/cutover_world.hpp"
+#include "control/pg_client.hpp"
+#include "control/promote.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pgsluice::control {
+
+/// What a pair of PostgreSQL servers needs to know of the configuration.
+struct pg_servers_settings {
+    std::string service;
+    backend_config from;
+    backend_config to;
+    admin_config admin;
+    replication_config replication;
+    std::string promote_command;
+};
+
+/// The two servers of one cutover, through one libpq connection each. Used by one thread.
+class pg_servers : public server_pair {
+public:
+    explicit pg_servers(pg_servers_settings settings);
+
+    step_result<std::vector<check_row>>
+    preflight(std::uint32_t sessions_to_come, limits until) override;
+    step_result<std::vector<std::string>>
+    custom_settings(std::span<const std::string> databases, limits until) override;
+    step_result<void> prepare(limits until) override;
+    step_result<std::vector<reading>> readings(limits until) override;
+    bool same_server() const override { return same_server_; }
+    step_result<fence_memory> read_fence(limits until) override;
+    step_result<std::string>
+    fence(const std::function<std::vector<std::int32_t>()>& ours, limits until) override;
+    step_result<void> unfence(const fence_memory& memory, limits until) override;
+    step_result<lsn> mark(std::string_view id, limits until) override;
+    step_result<void> catch_up(lsn marker, limits until) override;
+    step_result<std::string> copy_sequences(limits until) override;
+    step_result<void> promote(limits until) override;
+    step_result<void> verify(limits until) override;
+    step_result<void> unsubscribe(limits until) override;
+
+private:
+    pg_login login_of(const backend_config& backend, std::string options) const;
+    /// The connection, opened if there is none that works.
+    step_result<pg_client*> ensure(
+        std::optional<pg_client>& client,
+        const backend_config& backend,
+        std::string_view options,
+        const limits& until
+    );
+    step_result<pg_client*> from(const limits& until);
+    step_result<pg_client*> to(const limits& until);
+
+    pg_servers_settings settings_;
+    std::optional<pg_client> from_;
+    std::optional<pg_client> to_;
+    bool same_server_ = false;
+};
+
+/// A position as PostgreSQL writes it, back to a number; 0 for anything else.
+lsn parse_lsn(std::string_view text);
+
+}  // namespace pgsluice::control

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "control/pg_client.hpp"
+
+#include <string>
+
+namespace pgsluice::control {
+
+/// Sequences are not replicated logically: their values are copied while nobody can draw one.
+
+/// Parses the statements that copy_sequences() runs.
+step_result<void> prepare_sequences(pg_client& from, pg_client& to, limits until);
+
+/// Sets every sequence of `to` that lags behind `from`, of all schemas of the database both are
+/// logged in to. Never moves one backwards (forwards for a negative increment). Says how many.
+step_result<std::string> copy_sequences(pg_client& from, pg_client& to, limits until);
+
+/// Up to five sequences that `from` has and `to` has not, in words; empty when there is none.
+step_result<std::string> missing_sequences(pg_client& from, pg_client& to, limits until);
+
+}  // namespace pgsluice::control
