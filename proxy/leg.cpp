@@ -353,7 +353,7 @@ task<result<script_outcome>> run_script(
     const stray_message& stray
 ) {
     script_reader answers(s);
-    byte_view unsent(s.bytes);
+    byte_view unsent = protocol::as_bytes(s.bytes);
     std::vector<std::uint8_t> buffer = std::move(l.early);
     l.early.clear();
     std::size_t at = 0;

@@ -9,6 +9,11 @@
 
 namespace pgsluice::proxy {
 
+class script_frame;
+
+/// Adds the taking of each lock, once; a lock that somebody else holds fails with 55P03.
+void add_locks(script_frame& frame, std::span<const advisory_lock> locks);
+
 // A session may hold an advisory lock several times, which no view shows: only unlocking until it
 // is gone counts. The replay takes every lock once. When nothing can go back any more, and before
 // the old leg is dropped:

@@ -3,6 +3,7 @@
 #include "proxy/script.hpp"
 #include "proxy/session_image.hpp"
 #include "proxy/type_map.hpp"
+#include "proxy/verdict.hpp"
 
 #include <optional>
 #include <span>

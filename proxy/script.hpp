@@ -47,7 +47,7 @@ struct script_step {
 /// A pipeline of frontend messages to be sent as it is to a backend at a boundary, and what comes
 /// back: one answer a step, one ReadyForQuery a Sync group. Value type, no I/O.
 struct script {
-    std::vector<std::uint8_t> bytes;
+    std::string bytes;
     std::vector<script_step> steps;
     unsigned ready_expected = 0;  ///< how many ReadyForQuery the bytes yield
 
@@ -89,9 +89,8 @@ private:
     unsigned sync_group_ = 0;
 };
 
-/// A row that a question answered; a column without a value is NULL.
+/// A row that a question (script_item::question) answered; a column without a value is NULL.
 struct script_row {
-    std::size_t step = 0;
     std::vector<std::optional<std::string>> columns;
 };
 
@@ -104,9 +103,10 @@ struct script_error {
 
 /// Everything a script came to.
 struct script_outcome {
-    std::vector<script_row> rows;
+    std::vector<script_row> rows;  ///< of questions only, in order
     std::vector<script_error> errors;
     char transaction_status = '?';  ///< of the last ReadyForQuery
+    unsigned ready_seen = 0;        ///< how many Sync groups were answered
 
     /// The first error of this Sync group; null if it went well.
     const script_error* error_in(unsigned sync_group) const noexcept;
@@ -142,6 +142,8 @@ private:
     void on_error(protocol::byte_view body);
     void on_ready(protocol::byte_view body);
     void fail(failure what, bool is_fatal);
+    bool awaits(script_step::kind kind) const noexcept;
+    bool has_step_left() const noexcept;
     bool group_failed() const noexcept;
     script_step current_step() const;
 
@@ -150,6 +152,7 @@ private:
     std::size_t next_step_ = 0;
     unsigned sync_group_ = 0;
     std::size_t rows_bytes_ = 0;
+    bool skips_group_ = false;  ///< after an ErrorResponse the server ignores the rest of the group
     bool is_done_ = false;
 };
 

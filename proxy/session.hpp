@@ -6,6 +6,7 @@
 #include "proxy/pump.hpp"
 #include "proxy/session_image.hpp"
 #include "proxy/type_map.hpp"
+#include "proxy/verdict.hpp"
 
 #include <cstdint>
 #include <memory>

@@ -4,6 +4,7 @@
 #include "proxy/session.hpp"
 
 #include "proxy/capture.hpp"
+#include "proxy/image_compare.hpp"
 #include "proxy/replay.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -40,7 +41,7 @@ resolved_types(std::span<const user_type> asked, const script_outcome& outcome);
 
 /// The body of a Parse message with its parameter types mapped. 42704 names an OID that is unknown
 /// on the other side, 08P01 means that `body` is no Parse message.
-result<std::vector<std::uint8_t>> remap_parse(protocol::byte_view body, const oid_map& map);
+result<std::string> remap_parse(protocol::byte_view body, const oid_map& map);
 
 /// The unstable OIDs among a Parse message's parameter types, for capture_options::type_oids. Empty
 /// for a malformed body.
