@@ -17,9 +17,9 @@ inline constexpr std::uint32_t message_bytes_max = 0x4000'0000;
 /// Protocol"). Bodies are skipped by count and never copied or buffered.
 ///
 /// Call protocol: present the bytes read; scan() consumes whole headers with whatever part of their
-/// bodies is there and returns how many bytes it consumed. An incomplete header (and, for types that
-/// ask for it, the first bytes of its body) is left over: present it again in front of the next read.
-/// It is never more than `leftover_bytes_max`.
+/// bodies is there and returns how many bytes it consumed. An incomplete header (and, for types
+/// that ask for it, the first bytes of its body) is left over: present it again in front of the
+/// next read. It is never more than `leftover_bytes_max`.
 class frame_cursor {
 public:
     using byte_view = std::span<const std::uint8_t>;
@@ -46,8 +46,8 @@ public:
 
     /// Visitor:
     ///   std::size_t prefix(std::uint8_t type)  bytes of the body (<= prefix_bytes_max, and no more
-    ///                                          than the body has) that must be there as well before
-    ///                                          the message counts as arrived;
+    ///                                          than the body has) that must be there as well
+    ///                                          before the message counts as arrived;
     ///   bool on_message(const message&)        false: stop before this message, consuming nothing
     ///                                          of it;
     ///   void on_body(byte_view)                a further part of the body of the message before.
