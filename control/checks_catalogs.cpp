@@ -16,7 +16,8 @@ step_result<void> check_overrides(pg_client& server, check_rows& rows, const lim
         "FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole "
         "LEFT JOIN pg_database d ON d.oid = s.setdatabase "
         "WHERE EXISTS (SELECT FROM unnest(setconfig) c "
-        "              WHERE c LIKE 'default\\_transaction\\_read\\_only=%') ORDER BY 1",
+        "              WHERE c ~* '^default_transaction_read_only=(off?|f(alse)?|no?|0)$') ORDER "
+        "BY 1",
         until
     );
     if (!found) {
@@ -31,7 +32,7 @@ step_result<void> check_overrides(pg_client& server, check_rows& rows, const lim
             {"read-only overrides",
              check_level::warning,
              fmt::format(
-                 "{}: default_transaction_read_only is set for {}",
+                 "{}: default_transaction_read_only is off for {}",
                  server.server(),
                  first_few(names)
              ),

@@ -67,6 +67,18 @@ lsn parse_lsn(std::string_view text) {
 
 pg_servers::pg_servers(pg_servers_settings settings) : settings_(std::move(settings)) {}
 
+std::unique_ptr<server_pair> make_pg_servers(
+    const service_config& service, const backend_config& from, const backend_config& to
+) {
+    return std::make_unique<pg_servers>(pg_servers_settings{
+        .service = service.name,
+        .from = from,
+        .to = to,
+        .admin = service.admin,
+        .replication = service.replication,
+        .promote_command = service.cutover.promote_command});
+}
+
 pg_login pg_servers::login_of(const backend_config& backend, std::string options) const {
     return {
         .server = backend.name,
@@ -294,11 +306,15 @@ step_result<void> pg_servers::unsubscribe(limits until) {
         );
         return why;
     }
+    // By itself the worker would notice within a second; a disabled one is not started again.
     const std::vector<std::string> values{name};
     return poll_until(
         [&]() -> step_result<bool> {
             auto rows = (*next)->query(
-                "SELECT count(pid) = 0 FROM pg_stat_subscription WHERE subname = $1", values, until
+                "SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_subscription "
+                "WHERE subname = $1 AND pid IS NOT NULL",
+                values,
+                until
             );
             return rows ? step_result<bool>(rows->truth(0, 0)) : rows.error();
         },

@@ -5,6 +5,7 @@
 #include "control/pg_client.hpp"
 #include "control/promote.hpp"
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -61,6 +62,11 @@ private:
     std::optional<pg_client> to_;
     bool same_server_ = false;
 };
+
+/// The two servers as a service's configuration describes them.
+std::unique_ptr<server_pair> make_pg_servers(
+    const service_config& service, const backend_config& from, const backend_config& to
+);
 
 /// A position as PostgreSQL writes it, back to a number; 0 for anything else.
 lsn parse_lsn(std::string_view text);
