@@ -43,7 +43,8 @@ result<replay_plan> plan_replay(const session_image& image, const replay_target&
 std::optional<replay_plan>
 plan_delta(const session_image& previous, const session_image& now, const replay_target& target);
 
-/// DISCARD ALL: back to the state right after login (also drops the unnamed statement).
+/// DISCARD ALL: back to the state right after login (also drops the unnamed statement). Two Sync
+/// groups; works on a hot standby.
 script reset_request();
 
 /// The pin that a failed replay means: which item the new server refused, and why.

@@ -11,11 +11,12 @@ namespace pgsluice::proxy {
 
 namespace {
 
-constexpr std::string_view begin_name = "pgsluice.begin";
-constexpr std::string_view commit_name = "pgsluice.commit";
-constexpr std::string_view set_name = "pgsluice.set";
-constexpr std::string_view hold_name = "pgsluice.hold";
-constexpr std::string_view item_name = "pgsluice.item";
+// Not the names of a capture: what that keeps prepared must survive a frame.
+constexpr std::string_view begin_name = "pgsluice.frame.begin";
+constexpr std::string_view commit_name = "pgsluice.frame.commit";
+constexpr std::string_view set_name = "pgsluice.frame.set";
+constexpr std::string_view hold_name = "pgsluice.frame.hold";
+constexpr std::string_view item_name = "pgsluice.frame.item";
 
 struct held_setting {
     std::string_view name;
@@ -92,11 +93,15 @@ void script_frame::run(
     out_.run(step, item_name, parameters);
 }
 
-script script_frame::finish() {
+void script_frame::commit() {
     out_.run(step_for(script_item::protocol, "COMMIT"), commit_name);
     for (const auto name : {begin_name, commit_name, set_name, hold_name, item_name})
         out_.close_statement(name);
     out_.sync();
+}
+
+script script_frame::finish() {
+    commit();
     return out_.take();
 }
 

@@ -34,7 +34,10 @@ public:
     /// For messages of other kinds.
     script_builder& messages() noexcept { return out_; }
 
-    /// COMMIT, the private statements closed, Sync.
+    /// COMMIT, the private statements closed, Sync. Only messages() may follow.
+    void commit();
+
+    /// commit() and the script.
     script finish();
 
 private:

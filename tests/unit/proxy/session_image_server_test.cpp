@@ -206,7 +206,36 @@ TEST_F(ImageOnServer, CaptureAndReplayDoNotWaitForASafeSnapshot) {
     );
     expect_replayed(plan->before_promotion, other);
     expect_same(image, other);
+    expect_replayed(reset_request(), other);
+    EXPECT_EQ(other.ask("SHOW default_transaction_isolation"), "read committed");
     writer.query("ROLLBACK");
+}
+
+TEST_F(ImageOnServer, KeepsBytesOfADatabaseThatIsNotUtf8) {
+    const server_leg::parameters utf8{{"client_encoding", "UTF8"}};
+    const side latin_from{from.port, from.database + "_latin1"};
+    const side latin_to{to.port, to.database + "_latin1"};
+    for (const side& where : {latin_from, latin_to}) {
+        auto admin = connect({where.port, "postgres"}, "postgres");
+        admin.query("DROP DATABASE IF EXISTS " + where.database);
+        admin.query(
+            "CREATE DATABASE " + where.database +
+            " TEMPLATE template0 ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C'"
+        );
+        connect(where, "postgres", utf8).query("CREATE DOMAIN \"typ\u00e9\" AS text");
+    }
+    auto old_leg = connect(latin_from, "image_user", utf8);
+    old_leg.query("SET app.quote = '\u00e9\\'; LISTEN \"caf\u00e9\"");
+    old_leg.query("PREPARE \"\u00e9\" (\"typ\u00e9\") AS SELECT '\u00e9', $1");
+    const auto image = capture(old_leg, {.custom_names = custom_names});
+    EXPECT_EQ(image.database_encoding, "LATIN1");
+    EXPECT_EQ(image.channels.front(), "caf\xe9");
+    auto new_leg = connect(latin_to, "image_user", utf8);
+    const auto types = map_types(image, new_leg);
+    const auto plan = plan_replay(image, {.login_user = "image_user", .types = &types});
+    expect_replayed(plan->before_promotion, new_leg);
+    expect_same(image, new_leg);
+    EXPECT_EQ(new_leg.ask("EXECUTE \"\u00e9\"('x')"), "\u00e9");
 }
 
 TEST_F(ImageOnServer, PinsWhatCannotBeRecreated) {
@@ -273,6 +302,7 @@ TEST_F(ImageOnServer, AddsOnlyWhatIsNewAndStartsOverWhenSomethingWentAway) {
     auto new_leg = connect(to, "image_user");
     const replay_target target{.login_user = "image_user"};
     expect_replayed(plan_replay(first, target)->before_promotion, new_leg);
+    capture(new_leg);
 
     old_leg.query("SET work_mem = '2MB'; PREPARE b AS SELECT 2; LISTEN two; SET app.empty = ''");
     old_leg.query("SET client_encoding = LATIN1; SELECT pg_advisory_lock(31)");
@@ -285,7 +315,10 @@ TEST_F(ImageOnServer, AddsOnlyWhatIsNewAndStartsOverWhenSomethingWentAway) {
         plan_replay(second, target)->before_promotion.steps.size()
     );
     expect_replayed(delta->before_promotion, new_leg);
-    expect_same(second, new_leg);
+    // What a capture left prepared is still there.
+    const auto names = capture_names(second);
+    const auto copy = capture(new_leg, {.custom_names = names, .is_prepared = true});
+    EXPECT_TRUE(same_state(second, copy).is_same());
 
     old_leg.query("DEALLOCATE a");
     const auto third = capture(old_leg, {.custom_names = custom_names, .is_prepared = true});
