@@ -165,4 +165,8 @@ struct config_change {
 /// are reloadable; anything else about services and backends coming or going needs a restart.
 std::vector<config_change> config_changes(const config& before, const config& after);
 
+/// `running` with everything of `wanted` that needs no restart. Added backends come last, so that
+/// the others keep their places.
+config reloaded(const config& running, const config& wanted);
+
 }  // namespace pgsluice::control

@@ -30,6 +30,11 @@ inline std::string not_a(std::string_view text, std::string_view what, std::stri
 std::string quoted(std::string_view text);
 
 template <class Target, auto... Path>
+void copy_field(Target& to, const Target& from) {
+    field<Path...>(to) = field<Path...>(from);
+}
+
+template <class Target, auto... Path>
 problem set_text(Target& target, std::string_view text) {
     if (text.find_first_of(std::string_view("\0\n", 2)) != std::string_view::npos) {
         return "the text has a line break or a zero byte, expected one line";

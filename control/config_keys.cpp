@@ -17,6 +17,7 @@ config_key<Target> text_key(config_key<Target> key) {
     key.type = "text";
     key.set = set_text<Target, Path...>;
     key.show = show_text<Target, Path...>;
+    key.copy = copy_field<Target, Path...>;
     return key;
 }
 
@@ -25,6 +26,7 @@ config_key<Target> duration_key(config_key<Target> key) {
     key.type = "duration";
     key.set = set_duration<Target, Path...>;
     key.show = show_duration<Target, Path...>;
+    key.copy = copy_field<Target, Path...>;
     return key;
 }
 
@@ -33,6 +35,7 @@ config_key<Target> number_key(config_key<Target> key) {
     key.type = "whole number";
     key.set = set_number<Target, Min, Max, Path...>;
     key.show = show_number<Target, Path...>;
+    key.copy = copy_field<Target, Path...>;
     return key;
 }
 
@@ -40,6 +43,7 @@ template <class Target, class Choice, auto... Path>
 config_key<Target> choice_key(config_key<Target> key) {
     key.set = set_choice<Target, Choice, Path...>;
     key.show = show_choice<Target, Choice, Path...>;
+    key.copy = copy_field<Target, Path...>;
     return key;
 }
 
@@ -154,7 +158,8 @@ const config_key<service> services[] = {
          "Further libpq parameters for that login, such as `sslmode=verify-full`; the keys above "
          "win. No address and no password.",
      .set = set_conninfo,
-     .show = show_text<service, &service::admin, &admin_config::conninfo>},
+     .show = show_text<service, &service::admin, &admin_config::conninfo>,
+     .copy = copy_field<service, &service::admin, &admin_config::conninfo>},
     choice_key<service, replication_kind, &service::replication, &replication_config::kind>(
         {.name = "replication.kind",
          .type = "none | physical | logical",

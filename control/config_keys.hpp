@@ -27,6 +27,8 @@ struct config_key {
     std::optional<std::string> (*set)(Target&, std::string_view) = nullptr;
     /// The current value as YAML scalars (one, or each element of a list; none when unset).
     std::vector<std::string> (*show)(const Target&) = nullptr;
+    /// Copies the value; needed by reloadable keys only.
+    void (*copy)(Target& to, const Target& from) = nullptr;
 };
 
 /// Keys outside of services.

@@ -1,4 +1,4 @@
-// The key tables printed: the effective configuration, the reference, and what a reload changes.
+// The key tables printed: the effective configuration and the reference.
 #include "control/config_keys.hpp"
 #include "control/config_values.hpp"
 
@@ -74,56 +74,6 @@ void reference_table(
     }
 }
 
-std::string shown(const std::vector<std::string>& values) {
-    std::string text;
-    for (const std::string& value : values) {
-        text += text.empty() ? value : ", " + value;
-    }
-    return text;
-}
-
-template <class Target>
-void compare(
-    std::vector<config_change>& changes,
-    std::string_view prefix,
-    std::span<const config_key<Target>> keys,
-    std::pair<const Target&, const Target&> values
-) {
-    for (const auto& key : keys) {
-        std::string before = shown(key.show(values.first));
-        std::string after = shown(key.show(values.second));
-        if (before != after) {
-            changes.push_back(
-                {std::string(prefix) + std::string(key.name),
-                 std::move(before),
-                 std::move(after),
-                 !key.is_reloadable}
-            );
-        }
-    }
-}
-
-void compare_backends(
-    std::vector<config_change>& changes, const service_config& before, const service_config& after
-) {
-    const std::string prefix = "services." + before.name + ".backends.";
-    for (const backend_config& backend : before.backends) {
-        const backend_config* kept = after.find_backend(backend.name);
-        if (kept == nullptr) {
-            changes.push_back({prefix + backend.name, backend.address.text(), "", true});
-            continue;
-        }
-        compare<backend_config>(
-            changes, prefix + backend.name + ".", backend_keys(), {backend, *kept}
-        );
-    }
-    for (const backend_config& backend : after.backends) {
-        if (before.find_backend(backend.name) == nullptr) {
-            changes.push_back({prefix + backend.name, "", backend.address.text(), false});
-        }
-    }
-}
-
 }  // namespace
 
 std::string print_config(const config& value) {
@@ -155,28 +105,6 @@ std::string config_reference() {
         "\n## Each backend\n\nAdding a backend is reloadable, changing or removing one is not.\n\n";
     reference_table(out, "services.NAME.backends.NAME.", backend_keys());
     return out;
-}
-
-std::vector<config_change> config_changes(const config& before, const config& after) {
-    std::vector<config_change> changes;
-    compare<config>(changes, "", global_keys(), {before, after});
-    for (const service_config& service : before.services) {
-        const service_config* kept = after.find_service(service.name);
-        if (kept == nullptr) {
-            changes.push_back({"services." + service.name, "present", "", true});
-            continue;
-        }
-        compare<service_config>(
-            changes, "services." + service.name + ".", service_keys(), {service, *kept}
-        );
-        compare_backends(changes, service, *kept);
-    }
-    for (const service_config& service : after.services) {
-        if (before.find_service(service.name) == nullptr) {
-            changes.push_back({"services." + service.name, "", "present", true});
-        }
-    }
-    return changes;
 }
 
 }  // namespace pgsluice::control

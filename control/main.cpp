@@ -1,18 +1,26 @@
-// pgsluice, the daemon: arguments -> configuration -> control plane and data plane, wired here
-// only.
+// pgsluice: arguments -> configuration -> daemon, and the signals that end or reload it.
 #include "control/config.hpp"
+#include "control/daemon.hpp"
+#include "control/logging.hpp"
+#include "control/pg_servers.hpp"
 #include "control/private_directory.hpp"
 
 #include <CLI/CLI.hpp>
+#include <spdlog/spdlog.h>
 
+#include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 #include <string>
+#include <sys/resource.h>
+#include <unistd.h>
 
 namespace pgsluice::control {
 namespace {
 
 constexpr int exit_done = 0;
+constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
 
 struct arguments {
@@ -67,14 +75,15 @@ std::optional<config> read_file(const std::string& file) {
     return outcome.value;
 }
 
-/// The start without a file. Directories that were not given are made, private to this user.
-std::optional<config> read_arguments(quick_start quick) {
+/// The start without a file. What was not given is put into a directory private to this user.
+std::optional<config> read_arguments(quick_start quick, std::string& made_directory) {
     if (quick.state_dir.empty()) {
         const auto made = make_private_directory();
         if (!made) {
             complain(made.error().message);
             return std::nullopt;
         }
+        made_directory = *made;
         quick.state_dir = *made;
     }
     if (quick.socket.empty()) {
@@ -85,7 +94,69 @@ std::optional<config> read_arguments(quick_start quick) {
         complain(value.error().message);
         return std::nullopt;
     }
+    std::fprintf(
+        stderr,
+        "pgsluice: state in %s, commands by: sluicectl --socket %s status\n",
+        quick.state_dir.c_str(),
+        quick.socket.c_str()
+    );
     return *value;
+}
+
+/// The signals that main() waits for; blocked in every thread, so that none is interrupted.
+sigset_t block_signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int each : {SIGTERM, SIGINT, SIGHUP}) {
+        sigaddset(&signals, each);
+    }
+    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+    return signals;
+}
+
+/// A session takes two descriptors, and shells start programs with 1024.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int serve(const config& settings, const std::string& file) {
+    const sigset_t signals = block_signals();
+    raise_descriptor_limit();
+    set_up_logging(settings.log);
+    auto started = daemon::start(
+        {.settings = settings,
+         .file = file,
+         .servers = make_pg_servers,
+         .ask_to_stop =
+             [] {
+                 ::kill(::getpid(), SIGTERM);
+             }}
+    );
+    if (!started) {
+        const failure& why = started.error();
+        std::fprintf(
+            stderr,
+            "pgsluice: %s%s%s\n",
+            why.message.c_str(),
+            why.hint.empty() ? "" : "; ",
+            why.hint.c_str()
+        );
+        return exit_failed;
+    }
+    int signal = 0;
+    while (::sigwait(&signals, &signal) != 0 || signal == SIGHUP) {
+        const outcome reload = (*started)->reload();
+        if (!reload.is_done()) {
+            spdlog::error("reload_failed what=\"{}\"", reload.error);
+        }
+    }
+    spdlog::info("stopping signal={}", signal);
+    return exit_done;
 }
 
 int run(const arguments& given) {
@@ -100,14 +171,23 @@ int run(const arguments& given) {
                      : "nothing to run, expected -c FILE or --listen ADDR --backend NAME=HOST:PORT"
         );
     }
-    const auto value = is_quick ? read_arguments(given.quick) : read_file(given.file);
-    if (!value) {
-        return exit_usage;
+    if (given.check && is_quick) {
+        return complain("--check needs a file, expected -c FILE");
     }
-    if (given.print_config) {
+    std::string made_directory;
+    const auto value =
+        is_quick ? read_arguments(given.quick, made_directory) : read_file(given.file);
+    int code = value ? exit_done : exit_usage;
+    if (value && given.print_config) {
         std::fputs(print_config(*value).c_str(), stdout);
+    } else if (value && !given.check) {
+        code = serve(*value, given.file);
     }
-    return exit_done;
+    if (!made_directory.empty()) {
+        std::error_code ignored;
+        std::filesystem::remove_all(made_directory, ignored);
+    }
+    return code;
 }
 
 }  // namespace

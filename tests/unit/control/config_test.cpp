@@ -423,5 +423,32 @@ TEST(ConfigChanges, TellsWhatNeedsARestart) {
     EXPECT_TRUE(config_changes(after, before).back().needs_restart);
 }
 
+TEST(ConfigReload, AppliesExactlyWhatNeedsNoRestart) {
+    const config before = *parse_config(file_text("configs/pgsluice.yaml")).value;
+    config wanted = before;
+    wanted.log.level = log_level::debug;
+    wanted.workers = 2;
+    wanted.services[0].hold.timeout = milliseconds(1);
+    wanted.services[0].admin.conninfo = "sslmode=require";
+    wanted.services[0].listen[0].port = 1;
+    wanted.services[0].backends[0].address.port = 1;
+    wanted.services[0].backends.insert(wanted.services[0].backends.begin(), {"red", {"h", 1}});
+    wanted.services.push_back({});
+    wanted.services[1].name = "more";
+    const config merged = reloaded(before, wanted);
+    for (const config_change& change : config_changes(before, merged)) {
+        EXPECT_FALSE(change.needs_restart) << change.key;
+    }
+    for (const config_change& change : config_changes(merged, wanted)) {
+        EXPECT_TRUE(change.needs_restart) << change.key;
+    }
+    EXPECT_EQ(merged.services[0].backends.back().name, "red");
+    EXPECT_EQ(merged.services[0].admin.conninfo, "sslmode=require");
+    EXPECT_EQ(reloaded(before, before), before);
+    for (const auto& key : service_keys()) {
+        EXPECT_TRUE(!key.is_reloadable || key.copy != nullptr) << key.name;
+    }
+}
+
 }  // namespace
 }  // namespace pgsluice::control

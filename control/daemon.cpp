@@ -1,0 +1,344 @@
+// Start, stop and reload of the whole, and which part answers which command.
+#include "control/daemon.hpp"
+
+#include "control/logging.hpp"
+#include "control/nearest.hpp"
+#include "control/settings.hpp"
+
+#include <boost/json/array.hpp>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace pgsluice::control {
+namespace {
+
+namespace json = boost::json;
+
+/// A journal that has grown beyond this at start is rewritten to its last records.
+constexpr std::size_t journal_bytes_max = 4UL * 1024 * 1024;
+constexpr std::size_t journal_records_kept = 1000;
+
+std::uint32_t worker_count(const config& settings) {
+    return settings.workers != 0 ? settings.workers
+                                 : std::max(1U, std::thread::hardware_concurrency());
+}
+
+/// The mode a service starts in, and with it whether its gate is open.
+mode initial_mode(const service_state& state) {
+    return state.unfinished ? mode::recovering : state.is_paused ? mode::held : mode::serving;
+}
+
+failure not_a_backend(const service_config& service, const std::string& backend) {
+    return failure{
+        "22023",
+        "the journal names backend \"" + backend + "\", which service \"" + service.name +
+            "\" does not have in the configuration",
+        {},
+        "put it back under services." + service.name + ".backends"};
+}
+
+void log_changes(const std::vector<config_change>& changes) {
+    for (const config_change& change : changes) {
+        spdlog::log(
+            change.needs_restart ? spdlog::level::warn : spdlog::level::info,
+            "config_changed key={} before=\"{}\" after=\"{}\" needs_restart={}",
+            change.key,
+            change.before,
+            change.after,
+            change.needs_restart
+        );
+    }
+}
+
+json::array change_names(const std::vector<config_change>& changes, bool needs_restart) {
+    json::array names;
+    for (const config_change& change : changes) {
+        if (change.needs_restart == needs_restart) {
+            names.emplace_back(change.key);
+        }
+    }
+    return names;
+}
+
+}  // namespace
+
+// --- start and stop
+
+result<std::unique_ptr<daemon>> daemon::start(start_arguments arguments) {
+    std::unique_ptr<daemon> made(new daemon(std::move(arguments)));
+    if (auto opened = made->open_journal(); !opened) {
+        return opened.error();
+    }
+    if (auto started = made->start_services(); !started) {
+        return started.error();
+    }
+    daemon* self = made.get();
+    auto socket = control_socket::start(
+        made->arguments_.settings.control.socket,
+        [self](const request& given, const progress_sink& tell) { return self->run(given, tell); }
+    );
+    if (!socket) {
+        return socket.error();
+    }
+    made->socket_ = std::move(*socket);
+    return made;
+}
+
+daemon::~daemon() {
+    for (const auto& service : services_) {
+        service->stop(std::nullopt);
+    }
+    socket_.reset();
+    for (std::thread& recovery : recoveries_) {
+        recovery.join();
+    }
+    engine_.stop();
+}
+
+result<void> daemon::open_journal() {
+    auto opened = journal::open(arguments_.settings.control.state_dir);
+    if (!opened) {
+        return opened.error();
+    }
+    log_ = std::move(*opened);
+    if (log_->torn_bytes() > 0) {
+        spdlog::warn(
+            "journal_torn bytes={} (an append that a crash cut short)", log_->torn_bytes()
+        );
+    }
+    auto states = replay(log_->replayed());
+    if (!states) {
+        return states.error();
+    }
+    states_ = std::move(*states);
+    if (log_->size_bytes() > journal_bytes_max) {
+        auto kept = compact(log_->replayed(), journal_records_kept);
+        if (auto done = kept ? log_->rewrite(std::move(*kept)) : kept.error(); !done) {
+            return done;
+        }
+        spdlog::info("journal_compacted bytes={}", log_->size_bytes());
+    }
+    return {};
+}
+
+/// The service's side as the journal knows it, or, at its first start, as the configuration says.
+result<service_state> daemon::state_of(const service_config& service) {
+    service_state& state = states_[service.name];
+    if (state.backend.empty()) {
+        state.backend = service.route;
+        state.generation = 1;
+        const auto noted = log_->append(
+            service.name,
+            journal_kinds::route,
+            {{"backend", state.backend}, {"generation", state.generation}}
+        );
+        if (!noted) {
+            return noted.error();
+        }
+    }
+    for (const std::string& backend :
+         {state.backend,
+          state.unfinished ? state.unfinished->begun.from : state.backend,
+          state.unfinished ? state.unfinished->begun.to : state.backend}) {
+        if (service.find_backend(backend) == nullptr) {
+            return not_a_backend(service, backend);
+        }
+    }
+    if (state.backend != service.route) {
+        spdlog::warn(
+            "route_differs service={} journal={} configuration={} (the journal counts)",
+            service.name,
+            state.backend,
+            service.route
+        );
+    }
+    return state;
+}
+
+result<proxy::engine::service_start> daemon::start_of(const service_config& service) {
+    const auto state = state_of(service);
+    if (!state) {
+        return state.error();
+    }
+    auto resolved = resolve_service(service, arguments_.settings.testing);
+    if (!resolved) {
+        return resolved.error();
+    }
+    for (const std::string& text : resolved->unresolved) {
+        spdlog::warn("backend_unresolved service={} what=\"{}\"", service.name, text);
+    }
+    return proxy::engine::service_start{
+        .settings = std::move(resolved->settings),
+        .at = {backend_index(service, state->backend), state->generation},
+        .gate_open = initial_mode(*state) == mode::serving};
+}
+
+result<void> daemon::start_services() {
+    const config& settings = arguments_.settings;
+    std::vector<proxy::engine::service_start> starts;
+    for (const service_config& service : settings.services) {
+        auto start = start_of(service);
+        if (!start) {
+            return start.error();
+        }
+        starts.push_back(std::move(*start));
+    }
+    const std::uint32_t workers = worker_count(settings);
+    if (auto started = engine_.start(workers, std::move(starts)); !started) {
+        return started;
+    }
+    for (const service_config& service : settings.services) {
+        const service_state& state = states_[service.name];
+        auto& added = services_.emplace_back(std::make_unique<service_operations>(
+            service_operations::surroundings{engine_, *log_, arguments_.servers},
+            services_.size(),
+            std::make_shared<const service_config>(service),
+            initial_mode(state)
+        ));
+        spdlog::info(
+            "service_started name={} route={} generation={} mode={} workers={}",
+            service.name,
+            state.backend,
+            state.generation,
+            to_string(initial_mode(state)),
+            workers
+        );
+        if (state.unfinished) {
+            recoveries_.emplace_back([&state, to = added.get()] { to->recover(state); });
+        }
+    }
+    return {};
+}
+
+// --- commands
+
+result<service_operations*> daemon::find_service(const std::string& name) {
+    std::vector<std::string> names;
+    for (const auto& service : services_) {
+        names.push_back(service->name());
+        if (names.back() == name || (name.empty() && services_.size() == 1)) {
+            return service.get();
+        }
+    }
+    const std::vector<std::string_view> views(names.begin(), names.end());
+    return failure{
+        "22023",
+        (name.empty() ? "there are several services, expected --service "
+                      : "there is no service \"" + name + "\", expected ") +
+            one_of(views) + did_you_mean(name, views),
+        {},
+        {}};
+}
+
+outcome daemon::run(const request& given, const progress_sink& tell) {
+    const bool is_change =
+        given.what->id != command_id::status && given.what->id != command_id::sessions;
+    if (is_change) {
+        spdlog::info("command name={} request={}", given.what->name, format_request(given));
+    }
+    const outcome ended = run_on_service(given, tell);
+    if (is_change) {
+        spdlog::info(
+            "command_ended name={} exit={} error=\"{}\"",
+            given.what->name,
+            static_cast<int>(ended.exit),
+            ended.error
+        );
+    }
+    return ended;
+}
+
+outcome daemon::run_on_service(const request& given, const progress_sink& tell) {
+    service_operations* service = nullptr;
+    if (given.what->needs_service || !given.service.empty()) {
+        const auto found = find_service(given.service);
+        if (!found) {
+            return outcome::of(exit_code::usage, found.error().message);
+        }
+        service = *found;
+    }
+    switch (given.what->id) {
+    case command_id::status:
+        return status(given);
+    case command_id::sessions:
+        return service->sessions(given);
+    case command_id::pause:
+        return service->pause(given, tell);
+    case command_id::resume:
+        return service->resume();
+    case command_id::retarget:
+        return service->retarget(given, tell);
+    case command_id::cutover:
+        return service->cutover(given, tell);
+    case command_id::abort:
+        return service->abort();
+    case command_id::reload:
+        return reload();
+    case command_id::shutdown:
+        return shut_down(given);
+    case command_id::later:
+        break;
+    }
+    return outcome::of(exit_code::usage, "not in this version");
+}
+
+outcome daemon::status(const request& given) {
+    json::array services;
+    for (const auto& service : services_) {
+        if (given.service.empty() || given.service == service->name()) {
+            services.push_back(service->status());
+        }
+    }
+    return outcome::done({{"services", std::move(services)}});
+}
+
+outcome daemon::shut_down(const request& given) {
+    for (const auto& service : services_) {
+        std::optional<std::chrono::milliseconds> drain;
+        if (given.has("drain")) {
+            drain = service->settings()->cutover.drain_timeout;
+        }
+        service->stop(drain);
+    }
+    arguments_.ask_to_stop();
+    return outcome::done({});
+}
+
+outcome daemon::reload() {
+    const std::lock_guard guard(reload_mutex_);
+    if (arguments_.file.empty()) {
+        return outcome::of(exit_code::refused, "pgsluice was started without a file");
+    }
+    const config_outcome read = load_config(arguments_.file);
+    if (!read.value) {
+        json::array errors;
+        for (const config_problem& problem : read.errors) {
+            errors.emplace_back(format_problem(arguments_.file, problem));
+        }
+        const std::string first(errors.front().as_string());
+        return outcome::of(exit_code::usage, first, {{"errors", std::move(errors)}});
+    }
+    const auto changes = config_changes(arguments_.settings, *read.value);
+    config merged = reloaded(arguments_.settings, *read.value);
+    for (std::size_t i = 0; i < services_.size(); ++i) {
+        const auto resolved = resolve_service(merged.services[i], merged.testing);
+        if (!resolved) {
+            return outcome::of(exit_code::failed, resolved.error().message);
+        }
+        const outcome applied = services_[i]->apply(
+            std::make_shared<const service_config>(merged.services[i]), resolved->settings
+        );
+        if (!applied.is_done()) {
+            return applied;
+        }
+    }
+    set_up_logging(merged.log);
+    arguments_.settings = std::move(merged);
+    log_changes(changes);
+    return outcome::done(
+        {{"applied", change_names(changes, false)}, {"needs_restart", change_names(changes, true)}}
+    );
+}
+
+}  // namespace pgsluice::control

@@ -1,0 +1,66 @@
+#pragma once
+
+#include "control/config.hpp"
+#include "control/control_socket.hpp"
+#include "control/journal.hpp"
+#include "control/operations.hpp"
+#include "control/outcome.hpp"
+#include "proxy/engine.hpp"
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace pgsluice::control {
+
+/// A running pgsluice: journal, data plane, services and control socket, in the order in which they
+/// depend on each other.
+class daemon {
+public:
+    struct start_arguments {
+        config settings;
+        std::string file;  ///< where a reload reads again; empty = started without a file
+        server_pair_maker servers;
+        /// Asked for by the command `shutdown`; must make the owner destroy the daemon soon.
+        std::function<void()> ask_to_stop;
+    };
+
+    /// Opens the journal, decides each service's side, starts the data plane and then the control
+    /// socket. What a crash interrupted is finished in the background, its gate closed meanwhile.
+    static result<std::unique_ptr<daemon>> start(start_arguments arguments);
+
+    /// Interrupts operations, ends every session with 57P01 and joins every thread.
+    ~daemon();
+    daemon(const daemon&) = delete;
+    daemon& operator=(const daemon&) = delete;
+
+    /// Reads the file again and applies what needs no restart. Wrong files change nothing.
+    outcome reload();
+
+private:
+    explicit daemon(start_arguments arguments) : arguments_(std::move(arguments)) {}
+
+    result<void> open_journal();
+    result<void> start_services();
+    result<service_state> state_of(const service_config& service);
+    result<proxy::engine::service_start> start_of(const service_config& service);
+    outcome run(const request& given, const progress_sink& tell);
+    outcome run_on_service(const request& given, const progress_sink& tell);
+    outcome status(const request& given);
+    outcome shut_down(const request& given);
+    result<service_operations*> find_service(const std::string& name);
+
+    start_arguments arguments_;
+    std::mutex reload_mutex_;  ///< of arguments_.settings
+    std::unique_ptr<journal> log_;
+    service_states states_;
+    proxy::engine engine_;
+    std::vector<std::unique_ptr<service_operations>> services_;
+    std::vector<std::thread> recoveries_;
+    std::unique_ptr<control_socket> socket_;
+};
+
+}  // namespace pgsluice::control

@@ -1,0 +1,118 @@
+#pragma once
+
+#include "control/commands.hpp"
+#include "control/config.hpp"
+#include "control/cutover.hpp"
+#include "control/engine_traffic.hpp"
+#include "control/journal.hpp"
+#include "control/outcome.hpp"
+#include "control/service_state.hpp"
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace pgsluice::control {
+
+/// Makes the two servers' side of a cutover; see cutover_world.hpp.
+using server_pair_maker = std::function<std::unique_ptr<server_pair>(
+    const service_config&, const backend_config& from, const backend_config& to
+)>;
+
+/// The operations of one service: at most one at a time, each on the thread that asks for it.
+/// status() and the two interruptions come in from other threads meanwhile.
+class service_operations {
+public:
+    using config_pointer = std::shared_ptr<const service_config>;
+
+    /// What the service needs of the daemon; all of it outlives the service.
+    struct surroundings {
+        proxy::engine& engine;
+        journal& log;
+        server_pair_maker servers;
+    };
+
+    service_operations(surroundings around, std::size_t id, config_pointer settings, mode initial);
+
+    std::string name() const { return settings()->name; }
+    config_pointer settings() const;
+
+    outcome pause(const request& given, const progress_sink& tell);
+    outcome resume();
+    outcome retarget(const request& given, const progress_sink& tell);
+    outcome cutover(const request& given, const progress_sink& tell);
+    outcome abort();
+    outcome sessions(const request& given);
+    boost::json::object status();
+
+    /// Finishes what a crash interrupted; the gate was started closed. Blocks until it is open.
+    void recover(const service_state& found);
+
+    /// Swaps the configuration; refused while an operation runs.
+    outcome apply(config_pointer settings, std::shared_ptr<const proxy::service_settings> resolved);
+
+    /// Before the process ends: interrupts what runs, waits for its end and refuses everything new.
+    /// With a drain time, waits that long for sessions to come to a boundary, gate closed.
+    void stop(std::optional<std::chrono::milliseconds> drain);
+
+private:
+    /// The right to be the one operation; given back when it goes out of scope.
+    class turn {
+    public:
+        explicit turn(service_operations& owner) : owner_(&owner) {}
+        turn(turn&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
+        turn& operator=(turn&&) = delete;
+        ~turn();
+
+    private:
+        service_operations* owner_;
+    };
+    class recorder;  ///< journal and audience of one cutover
+
+    /// What `status` shows of the last cutover or retarget.
+    struct cutover_view {
+        std::string id, from, to, step, outcome;
+        limits::clock::time_point started{}, ended{};
+    };
+
+    /// Nothing when another operation runs or the process is about to end.
+    std::optional<turn> begin(std::string_view name);
+    outcome busy() const;
+    bool interrupt_and_wait(std::string_view why);
+
+    result<void> append(std::string_view kind, boost::json::object payload);
+    void reopen(std::string_view why);
+
+    outcome park_all(const request& given, bool was_open, const progress_sink& tell);
+    outcome pause_is_late(const request& given, bool was_open);
+    outcome end_blockers(const std::vector<proxy::session_info>& blockers, bool was_open);
+    outcome stand(boost::json::object result);
+
+    result<cutover_request> make_move(const request& given, std::string_view to, bool retarget);
+    std::unique_ptr<server_pair> make_servers(const cutover_request& asked);
+    outcome move(const cutover_request& asked, server_pair& servers, const progress_sink& tell);
+    void show_cutover(const cutover_request& asked);
+    void end_cutover(const cutover_report& report);
+    boost::json::value cutover_json() const;
+
+    surroundings around_;
+    std::size_t id_;
+
+    mutable std::mutex mutex_;  ///< of everything down to is_stopping_
+    std::condition_variable ended_;
+    config_pointer settings_;
+    std::string running_;      ///< name of the operation; empty = none
+    std::string interrupted_;  ///< why it was told to end; empty = it was not
+    std::optional<cutover_view> cutover_;
+    bool is_stopping_ = false;
+
+    std::atomic<bool> aborted_ = false;
+    engine_traffic traffic_;
+};
+
+}  // namespace pgsluice::control

@@ -1,0 +1,39 @@
+#pragma once
+
+#include "control/cutover.hpp"
+#include "control/outcome.hpp"
+#include "proxy/directive.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include <span>
+#include <string_view>
+
+namespace pgsluice::control {
+
+/// What a cutover or retarget came to, as the answer to its command.
+outcome report_outcome(const cutover_request& asked, const cutover_report& report);
+
+/// The answer to `cutover --dry-run`.
+outcome rehearsal_outcome(const cutover_request& asked, const rehearsal& found);
+
+/// One row of `sessions`.
+boost::json::object session_json(const proxy::session_info& session);
+
+/// One of those that kept a pause from completing: pid, user, database, application, address,
+/// transaction age, state, query.
+boost::json::object blocker_json(const proxy::session_info& session);
+
+/// The answer to `sessions`: rows, or counts by `backend | state | user | prefix | pin`.
+boost::json::object
+sessions_json(std::span<const proxy::session_info> sessions, std::string_view by);
+
+/// Counts by state: total, starting, held, idle, active, in_transaction, parked, moving; and of all
+/// these, pinned.
+boost::json::object count_sessions(std::span<const proxy::session_info> sessions);
+
+/// The network that `prefix` groups an address by: IPv4 /24, IPv6 /64, `unix`.
+std::string address_prefix(std::string_view address);
+
+}  // namespace pgsluice::control

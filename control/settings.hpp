@@ -1,0 +1,29 @@
+#pragma once
+
+#include "control/config.hpp"
+#include "protocol/errors.hpp"
+#include "proxy/route.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pgsluice::control {
+
+/// A service as the workers need it, with every name resolved.
+struct resolved_service {
+    std::shared_ptr<const proxy::service_settings> settings;
+    /// Backends whose names could not be resolved, in words. They have no endpoint until a reload.
+    std::vector<std::string> unresolved;
+};
+
+/// Resolves names, which takes as long as the resolver takes. A listen address that cannot be
+/// resolved is a failure; backends keep their places, so a route's index means the same after a
+/// reload.
+result<resolved_service>
+resolve_service(const service_config& service, const testing_config& testing);
+
+/// The place of a backend in service_settings::backends; it must be one of the service's.
+std::uint32_t backend_index(const service_config& service, std::string_view backend);
+
+}  // namespace pgsluice::control
