@@ -144,6 +144,8 @@ void session_state::on_ready(char status) noexcept {
     status_ = status;
     copy_in_ = false;
     copy_both_ = false;
+    lost_ = lost_ || swallowed_ != 0;  // no COPY ends without CommandComplete or ErrorResponse
+    swallowed_ = 0;
     if (clear_at_ != 0 && pending_.requests() != 0) {
         pending_.drop_front(first_request() + 1);
         while (!pending_.empty() && pending_[0] == item::copy_end) {

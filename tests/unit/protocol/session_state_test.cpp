@@ -124,6 +124,7 @@ const row uncertain_rows[] = {
     {"Query behind unsynced messages of which one failed", ">P >Q >S <E? <ZI? <ZI? >Q? <C? <ZI?"},
     {"the same in a later group", ">P >S >P >Q >S <E <ZI <1 <C <ZI <ZI*"},
     {"ReadyForQuery out of nowhere", "<ZI?"},
+    {"COPY that ends with neither answer", ">Q <G >S <ZI? <E? >Q? <C? <ZI?"},
 };
 
 TEST(SessionState, ClaimsNothingItCannotKnow) {
