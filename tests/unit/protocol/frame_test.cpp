@@ -1,4 +1,5 @@
 #include "protocol/frame.hpp"
+#include "protocol/session_state.hpp"
 #include "tests/unit/protocol/conversation.hpp"
 #include "tests/unit/protocol/golden_conversations.hpp"
 
@@ -222,6 +223,20 @@ TEST(FrameCursor, AllocatesNothing) {
     }
     EXPECT_EQ(allocations - before, 0U);
     EXPECT_GT(seen.count, 400U);
+}
+
+/// The other half of what a pump does for a message.
+TEST(SessionState, AllocatesNothingUnlessPipelinesAreDeep) {
+    session_state state;
+    const std::size_t before = allocations;
+    for (int round = 0; round < 1000; ++round) {
+        for (const char type : "PBDESPBESQ"sv)
+            state.on_frontend(static_cast<std::uint8_t>(type));
+        for (const char type : "12TDCZ12CZTDCZ"sv)
+            state.on_backend(static_cast<std::uint8_t>(type));
+    }
+    EXPECT_EQ(allocations - before, 0U);
+    EXPECT_TRUE(state.at_boundary());
 }
 
 }  // namespace
