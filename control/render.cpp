@@ -14,6 +14,8 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t cell_characters_max = 60;
+/// Of a line that has no columns beside it.
+constexpr std::size_t line_characters_max = 300;
 
 bool is_continuation(char byte) {
     return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
@@ -25,11 +27,11 @@ std::size_t characters(std::string_view text) {
 }
 
 /// Harmless on a terminal and not wider than a cell may be.
-std::string cell(std::string_view text) {
+std::string cell(std::string_view text, std::size_t characters_max) {
     std::string shown;
     std::size_t width = 0;
     for (const char byte : text) {
-        if (!is_continuation(byte) && ++width > cell_characters_max) {
+        if (!is_continuation(byte) && ++width > characters_max) {
             return shown + "...";
         }
         const auto code = static_cast<unsigned char>(byte);
@@ -60,6 +62,14 @@ std::string field_text(const json::object& fields, std::string_view name) {
     const json::value* value = fields.if_contains(name);
     if (value == nullptr) {
         return "";
+    }
+    if (name.ends_with("_ms") && value->is_double() && value->get_double() < 1000) {
+        char text[32];
+        std::snprintf(text, sizeof text, "%.1fms", value->get_double());
+        return text;
+    }
+    if (name.ends_with("_ms") && value->is_double()) {
+        return render_ms(static_cast<std::int64_t>(value->get_double()));
     }
     if (name.ends_with("_ms") && value->is_int64()) {
         return render_ms(value->get_int64());
@@ -243,7 +253,7 @@ std::string render_table(
     for (auto& line : lines) {
         widths.resize(std::max(widths.size(), line.size()));
         for (std::size_t i = 0; i < line.size(); ++i) {
-            line[i] = cell(line[i]);
+            line[i] = cell(line[i], line.size() < 3 ? line_characters_max : cell_characters_max);
             widths[i] = std::max(widths[i], characters(line[i]));
         }
     }
@@ -302,7 +312,8 @@ std::string render_progress(const json::object& progress) {
     const std::string elapsed = field_text(progress, "elapsed_ms");
     return cell(
         field_text(progress, "step") + (text.empty() ? "" : ": " + text) +
-        (elapsed.empty() ? "" : " (" + elapsed + ")")
+            (elapsed.empty() ? "" : " (" + elapsed + ")"),
+        line_characters_max
     );
 }
 

@@ -47,6 +47,9 @@ apply_cutover(service_state& state, const cutover_record& cutover, const journal
     if (cutover.kind == record_kind::begun) {
         return apply_begun(state, cutover, record);
     }
+    if (!state.unfinished && cutover.kind == record_kind::aborted) {
+        return {};  // of one whose first record could not be written
+    }
     if (!state.unfinished || state.unfinished->begun.id != cutover.id) {
         return contradiction(record, "cutover " + cutover.id + " has not begun");
     }

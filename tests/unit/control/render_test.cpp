@@ -23,7 +23,9 @@ TEST(RenderTable, AlignsTextLeftAndNumbersRight) {
 TEST(RenderTable, CountsCharactersAndDisarmsTerminals) {
     EXPECT_EQ(render_table({}, {{"é", "b"}, {"cc", "d"}}), "é   b\ncc  d\n");
     EXPECT_EQ(render_table({}, {{"\x1b[2J\nx\x7f"}}), "?[2J?x?\n");
-    EXPECT_EQ(render_table({}, {{std::string(100, 'x')}}), std::string(60, 'x') + "...\n");
+    const std::string wide(400, 'x');
+    EXPECT_EQ(render_table({}, {{wide}}), std::string(300, 'x') + "...\n");
+    EXPECT_EQ(render_table({}, {{"", "", wide}}), "    " + std::string(60, 'x') + "...\n");
 }
 
 TEST(RenderMs, FitsTheUnitToTheSize) {
@@ -81,11 +83,11 @@ TEST(RenderResult, ShowsSessionsAndGroups) {
 
 TEST(RenderResult, ShowsAnythingElseAsPairsAndLists) {
     EXPECT_EQ(
-        render_result("pause", parsed(R"({"parked":3,"held_ms":70000,"steps":{"drain_ms":5},
+        render_result("pause", parsed(R"({"parked":3,"held_ms":70000,"steps":{"drain_ms":5.25},
             "is_open":false,"none":[],"blockers":[{"pid":1,"age_ms":5},{"pid":22,"age_ms":7}]})")),
         "parked       3\n"
         "held         1m10s\n"
-        "steps.drain  5ms\n"
+        "steps.drain  5.2ms\n"
         "is_open      no\n"
         "\n"
         "blockers:\n"

@@ -110,6 +110,12 @@ TEST(ServiceState, AbortedCutoverLeavesTheOldRoute) {
     EXPECT_FALSE(state.unfinished.has_value());
 }
 
+TEST(ServiceState, AbortOfACutoverThatNeverBeganIsNothing) {
+    script s = first_start();
+    s.cutover({.kind = record_kind::aborted, .text = "the disk was full"});
+    EXPECT_EQ(state_of(s.records()).backend, "blue");
+}
+
 TEST(ServiceState, OnlyAStandingPauseSurvives) {
     EXPECT_FALSE(state_of(first_start().add("pause").records()).is_paused);
     EXPECT_TRUE(state_of(first_start().add("pause").add("paused").records()).is_paused);
