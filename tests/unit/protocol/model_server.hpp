@@ -104,10 +104,10 @@ private:
         case 'S':
             return;
         case 'c':
-            if (copy_->kind == 'i') {
-                finish_copy();
-            } else {
+            if (copy_->kind == 'e') {
                 fail(copy_->extended);
+            } else {
+                finish_copy();
             }
             return;
         case 'f':

@@ -88,6 +88,8 @@ const row boundary_rows[] = {
     {"COPY in without waiting", ">Q >d >c <G <C <ZI*"},
     {"COPY in without waiting, then more", ">Q >c >P >S >Q <G <C <ZI <1 <ZI <C <ZI*"},
     {"COPY in twice in a Query", ">Q <G >c <C <G >S >c <C <ZI*"},
+    {"COPY in twice, waiting for the second", ">Q >c <G <C <G >S >c <C <ZI*"},
+    {"COPY in twice, extended", ">E >S <G >c >S >D >E <C <ZI <T <C >E >S <G >c >S <C <ZI*"},
     {"COPY in, extended", ">P >B >E >H <1 <2 <G >d >c >S <C <ZI*"},
     {"COPY in, Sync swallowed", ">P >B >E >S <1 <2 <G >d >c >S <C <ZI*"},
     {"COPY in, two Syncs swallowed", ">P >B >E >S >S <G >S >c >S <C <ZI*"},
@@ -124,6 +126,9 @@ const row uncertain_rows[] = {
     {"Query behind unsynced messages of which one failed", ">P >Q >S <E? <ZI? <ZI? >Q? <C? <ZI?"},
     {"the same in a later group", ">P >S >P >Q >S <E <ZI <1 <C <ZI <ZI*"},
     {"ReadyForQuery out of nowhere", "<ZI?"},
+    {"simple COPY with a Query behind it", ">Q >S <G >c >Q <E? <ZI? <C <ZI*"},
+    {"messages that may be discarded", ">E >S <G >P <E? <ZI? >S? <1? <ZI?"},
+    {"COPY that ends before CopyDone", ">Q <G >S <C? <ZI? >Q? <C? <ZI?"},
     {"COPY that ends with neither answer", ">Q <G >S <ZI? <E? >Q? <C? <ZI?"},
 };
 
