@@ -10,23 +10,35 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdint>
 #include <optional>
 
 namespace pgsluice::protocol {
 
 namespace {
 
+// A text with many of the words gets a smaller window, or it could be made to cost milliseconds.
 constexpr std::size_t window_bytes_max = 1024;
+constexpr std::size_t window_bytes_min = 128;
+constexpr std::size_t wide_windows_max = 32;
 constexpr std::size_t name_bytes_max = 256;
 constexpr std::size_t names_max = 256;
 
-struct byte_class {
-    std::array<bool, 256> starts_word{};  ///< first letter of a word that we look for
-    std::array<bool, 256> is_word{};      ///< does not precede one
+/// What the main loop asks of each byte: one load, and nothing else for most.
+struct byte_classes {
+    /// For the first letter of a word that we look for: the second letters, bit 0 for 'a'.
+    std::array<std::uint32_t, 256> second_letters{};
+    std::array<bool, 256> is_word{};  ///< does not precede a word
 
-    constexpr byte_class() {
-        for (const char c : std::string_view("sSrRcClL"))
-            starts_word[static_cast<unsigned char>(c)] = true;
+    constexpr byte_classes() {
+        constexpr std::string_view words[] = {
+            "set", "show", "reset", "set_config", "current_setting", "currval", "lastval"};
+        for (const auto word : words) {
+            const auto first = static_cast<unsigned char>(word[0]);
+            const auto second = 1U << static_cast<unsigned>(word[1] - 'a');
+            second_letters[first] |= second;
+            second_letters[first - 'a' + 'A'] |= second;
+        }
         // Not '$': a dollar quote may open in front of a word. Not bytes beyond ASCII: some are
         // spaces to somebody.
         for (unsigned c = 0; c < 0x80; ++c)
@@ -34,7 +46,12 @@ struct byte_class {
     }
 };
 
-constexpr byte_class classes;
+constexpr byte_classes classes;
+
+bool is_second_letter(std::uint32_t letters, char c) {
+    const auto index = static_cast<unsigned>(lower(c) - 'a');
+    return index < 26 && (letters >> index & 1U) != 0;
+}
 
 bool has_dot(std::string_view name) {
     return name.find('.') != name.npos;
@@ -213,8 +230,8 @@ bool is_call(std::string_view text) {
     return skip_blank(text.substr(text.starts_with('"') ? 1 : 0)).starts_with('(');
 }
 
-/// `text` starts at a word and ends with the window.
-void scan_word(std::string_view text, sql_scan_result& found) {
+/// `text` starts where one of the words may and ends with the window; false if it is none.
+bool scan_word(std::string_view text, bool is_cut, sql_scan_result& found) {
     constexpr auto after = [](std::string_view all, std::string_view word) {
         return skip_blank(all.substr(word.size()));
     };
@@ -231,12 +248,12 @@ void scan_word(std::string_view text, sql_scan_result& found) {
     else if (starts_with_word(text, "currval") || starts_with_word(text, "lastval"))
         found.uses_currval |= is_call(after(text, "currval"));
     else
-        return;
+        return false;
     // A comment longer than the window may hide a name.
     const auto word_bytes = text.find_first_of(" \t\r\n/-(\"");
-    if (text.size() == window_bytes_max && word_bytes != text.npos &&
-        skip_blank(text.substr(word_bytes)).empty())
+    if (is_cut && word_bytes != text.npos && skip_blank(text.substr(word_bytes)).empty())
         found.names_incomplete = true;
+    return true;
 }
 
 }  // namespace
@@ -244,12 +261,16 @@ void scan_word(std::string_view text, sql_scan_result& found) {
 void scan_sql(std::string_view text, sql_scan_result& found) {
     found.is_truncated |= text.size() > sql_scan_bytes_max;
     text = text.substr(0, sql_scan_bytes_max);
-    bool follows_word = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const auto byte = static_cast<unsigned char>(text[i]);
-        if (classes.starts_word[byte] && !follows_word)
-            scan_word(text.substr(i, window_bytes_max), found);
-        follows_word = classes.is_word[byte];
+    std::size_t words = 0;
+    for (std::size_t i = 0; i + 1 < text.size(); ++i) {
+        const auto letters = classes.second_letters[static_cast<unsigned char>(text[i])];
+        if (letters == 0 || !is_second_letter(letters, text[i + 1]))
+            continue;
+        if (i != 0 && classes.is_word[static_cast<unsigned char>(text[i - 1])])
+            continue;
+        const auto window = words < wide_windows_max ? window_bytes_max : window_bytes_min;
+        if (scan_word(text.substr(i, window), text.size() - i > window, found))
+            ++words;
     }
 }
 

@@ -242,8 +242,8 @@ plan_delta(const session_image& previous, const session_image& now, const replay
 }
 
 script reset_request() {
-    // DISCARD ALL runs in no block and takes a snapshot: by a serializable default it would wait for
-    // a safe one, or fail on a hot standby. The default goes first.
+    // DISCARD ALL runs in no block and takes a snapshot: by a serializable default it would wait
+    // for a safe one, or fail on a hot standby. The default goes first.
     script_frame frame({.database_encoding = "SQL_ASCII", .server_version_num = 0});
     frame.set(script_item::protocol, "default_transaction_isolation", "read committed");
     frame.commit();

@@ -127,7 +127,7 @@ TEST(SqlScan, StopsAtItsLimit) {
     EXPECT_TRUE(scan(blank + "SET app.x = 1").is_truncated);
     EXPECT_THAT(scan(blank + "SET app.x = 1").names, IsEmpty());
     EXPECT_FALSE(scan(blank).is_truncated);
-    // Each word opens a window: still linear.
+    // Each word opens a window; smaller ones after the first few.
     std::string hostile;
     while (hostile.size() < sql_scan_bytes_max)
         hostile += "set_config(";
