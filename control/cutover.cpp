@@ -74,7 +74,7 @@ microseconds spent_in(const cutover_report& report, std::string_view name) {
 }
 
 /// The journal's last word on an abort. Without it a restart takes everything back once more, which
-/// does no harm.
+/// does no harm, and is what an old server that still refuses writes needs.
 void journal_abort(cutover_state& state, const std::string& why) {
     if (!state.begun || state.report.fence_left) {
         return;
@@ -84,6 +84,40 @@ void journal_abort(cutover_state& state, const std::string& why) {
     if (!ok) {
         state.report.hint = ok.error().text;
     }
+}
+
+/// The gate is open and the old server still refuses writes, because it could not be reached: tries
+/// on, unless it was an abort or a shutdown that led here, or as soon as there is one.
+void keep_unfencing(cutover_state& state, const std::string& why) {
+    const clock::time_point end = clock::now() + state.asked.undo_patience;
+    while (state.fenced && !state.world.aborted.load() && clock::now() < end) {
+        const limits nap{clock::now() + state.asked.undo_interval, &state.world.aborted};
+        wait_for(
+            state, [](const proxy::service_progress&) { return false; }, nap
+        );
+        const limits attempt{clock::now() + std::chrono::seconds(5), &state.world.aborted};
+        if (state.world.servers.unfence(state.memory, attempt)) {
+            state.fenced = false;
+            state.report.fence_left.reset();
+            journal_abort(state, why);
+        }
+    }
+}
+
+void tell_where_we_are(cutover_state& state, const step_failure& why) {
+    cutover_report& report = state.report;
+    report.text = why.text + "; back on " + state.asked.from;
+    if (report.fence_left) {
+        report.text += ", WHICH STILL REFUSES WRITES: it did not answer";
+        report.hint =
+            "when " + state.asked.from +
+            " is back: restart pgsluice, or begin another cutover, or there: ALTER SYSTEM "
+            "RESET default_transaction_read_only; SELECT pg_reload_conf()";
+    }
+    if (state.promoted) {
+        report.text += "; " + state.asked.to + " may have been promoted and must be rebuilt";
+    }
+    show(state, "abort", report.text, true);
 }
 
 cutover_report go_back(cutover_state& state, const step_failure& why) {
@@ -100,22 +134,18 @@ cutover_report go_back(cutover_state& state, const step_failure& why) {
     if (state.closed_at != clock::time_point{}) {
         report.hold = since(state.closed_at);
     }
-    report.text = why.text + "; back on " + state.asked.from;
-    if (report.fence_left) {
-        report.text += ", WHICH STILL REFUSES WRITES: it did not answer";
-        report.hint = "when " + state.asked.from +
-                      " is back, restart pgsluice, or there: ALTER SYSTEM RESET "
-                      "default_transaction_read_only; SELECT pg_reload_conf()";
+    if (state.fenced) {
+        tell_where_we_are(state, why);
+        report.hint = why.hint;
+        keep_unfencing(state, why.text);
     }
-    if (state.promoted) {
-        report.text += "; " + state.asked.to + " may have been promoted and must be rebuilt";
-    }
-    show(state, "abort", report.text, true);
+    tell_where_we_are(state, why);
     return report;
 }
 
 cutover_report finish(cutover_state& state) {
     cutover_report& report = state.report;
+    report.fence_left.reset();  // a server that was left stays fenced
     report.added = report.hold - spent_in(report, "catch_up") - spent_in(report, "promote");
     report.text = counted(report.switched, "session") + " moved from " + state.asked.from + " to " +
                   state.asked.to;
@@ -148,6 +178,7 @@ cutover_state new_state(const cutover_request& request, cutover_world& world) {
     cutover_state state{.asked = request, .world = world};
     state.started = clock::now();
     state.overall = state.started + request.timeout;
+    state.report.fence_left = request.fence_left;
     return state;
 }
 

@@ -4,6 +4,7 @@
 #include "control/cutover_world.hpp"
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,11 @@ struct cutover_request {
     milliseconds promote_timeout{60'000};
     milliseconds verify_timeout{10'000};
     milliseconds unsubscribe_timeout{10'000};
-    milliseconds hold_timeout{120'000};  ///< how long a failed undo may keep clients waiting
-    milliseconds undo_interval{500};     ///< between two attempts to reach a server for an undo
+    milliseconds hold_timeout{120'000};   ///< how long a failed undo may keep clients waiting
+    milliseconds undo_interval{500};      ///< between two attempts to reach a server for an undo
+    milliseconds undo_patience{600'000};  ///< how long it is tried with the gate open again
+    /// What an earlier cutover could not put back on `from`, which did not answer.
+    std::optional<fence_memory> fence_left{};
 };
 
 /// One line of the plan that a dry run prints.
@@ -65,7 +69,9 @@ struct cutover_report {
     std::vector<std::string> left_behind;  ///< ended by the policy for pinned sessions
     std::chrono::microseconds hold{0};     ///< gate closed to gate open
     std::chrono::microseconds added{0};    ///< hold less the waits for replication and promotion
-    bool fence_left = false;  ///< an undo could not reach the old server: it is still read-only
+    /// What could not be put back on the old server, which did not answer: it is still read-only.
+    /// A restart tries again; a next cutover or retarget must be given it.
+    std::optional<fence_memory> fence_left{};
 };
 
 /// Runs the whole sequence on the calling thread and returns when nothing of it is left to do.

@@ -144,6 +144,8 @@ service_operations::make_move(const request& given, std::string_view to, bool re
     asked.drain_timeout = service->cutover.drain_timeout;
     asked.catch_up_timeout = service->cutover.catch_up_timeout;
     asked.hold_timeout = service->hold.timeout;
+    const std::lock_guard guard(mutex_);
+    asked.fence_left = fence_left_;
     return asked;
 }
 
@@ -173,6 +175,7 @@ void service_operations::end_cutover(const cutover_report& report) {
         report.hint
     );
     const std::lock_guard guard(mutex_);
+    fence_left_ = report.fence_left;
     cutover_->outcome = report.outcome;
     cutover_->ended = clock::now();
 }

@@ -109,6 +109,7 @@ private:
     std::string running_;      ///< name of the operation; empty = none
     std::string interrupted_;  ///< why it was told to end; empty = it was not
     std::optional<cutover_view> cutover_;
+    std::optional<fence_memory> fence_left_;  ///< see cutover_report
     bool is_stopping_ = false;
 
     std::atomic<bool> aborted_ = false;

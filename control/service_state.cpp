@@ -32,9 +32,8 @@ result<void> apply_route(service_state& state, const journal_record& record) {
 
 result<void>
 apply_begun(service_state& state, const cutover_record& begun, const journal_record& record) {
-    if (state.unfinished) {
-        return contradiction(record, "cutover " + state.unfinished->begun.id + " has no end");
-    }
+    // One before that has no end was ended all the same: its last record could not be written, or
+    // its fence could not be lowered and this one carries it on.
     if (begun.from != state.backend) {
         return contradiction(record, "it leaves " + begun.from + ", the route is " + state.backend);
     }

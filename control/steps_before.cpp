@@ -70,7 +70,16 @@ step_result<std::string> preflight(cutover_state& state, limits until) {
 
 step_result<std::string> begin(cutover_state& state, limits until) {
     cutover_record record{.kind = record_kind::begun};
-    if (!state.asked.retarget) {
+    if (state.asked.fence_left) {
+        record.fence = state.memory = *state.asked.fence_left;
+    }
+    if (state.asked.fence_left && !state.asked.retarget) {
+        auto lowered = state.world.servers.unfence(state.memory, until);
+        if (!lowered) {
+            return lowered.error();
+        }
+        state.report.fence_left.reset();
+    } else if (!state.asked.retarget) {
         auto memory = state.world.servers.read_fence(until);
         if (!memory) {
             return memory.error();

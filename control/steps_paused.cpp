@@ -43,7 +43,7 @@ void undo_fence(cutover_state& state) {
         // Opening now would hand every client 25006; a server that does not answer at all can hurt
         // nobody more than the pause does.
         if (clock::now() >= end) {
-            state.report.fence_left = true;
+            state.report.fence_left = state.memory;
             return;
         }
         show(

@@ -48,7 +48,7 @@ TEST(CutoverRecovery, KeepsTryingToUnfenceThenOpens) {
     fake.failing["unfence"] = -1;
     const auto report =
         recover_cutover(found(true, false), asked(replication_kind::physical), fake.world());
-    EXPECT_TRUE(report.fence_left);
+    EXPECT_TRUE(report.fence_left.has_value());
     EXPECT_TRUE(fake.open);
     EXPECT_THAT(report.text, HasSubstr("must be rebuilt"));
     EXPECT_THAT(fake.records, IsEmpty());

@@ -275,10 +275,50 @@ TEST(Cutover, AnUnreachableOldServerKeepsClientsNoLongerThanTheHoldTimeout) {
     fake.failing["unfence"] = -1;
     const auto report = run_cutover(asked(replication_kind::logical), fake.world());
     EXPECT_EQ(report.exit_code, 1);
-    EXPECT_TRUE(report.fence_left);
+    EXPECT_EQ(report.fence_left, fence_memory{"off"});
     EXPECT_TRUE(fake.open);
     EXPECT_THAT(report.text, HasSubstr("STILL REFUSES WRITES"));
     EXPECT_THAT(kinds(fake), ElementsAre("begun")) << "so that a restart goes on undoing";
+}
+
+TEST(Cutover, GoesOnUnfencingWithTheGateOpen) {
+    fake_world fake;
+    fake.fence_may_stay = true;
+    fake.failing["verify"] = 1;
+    fake.failing["unfence"] = 3;
+    auto request = asked(replication_kind::logical);
+    request.hold_timeout = std::chrono::milliseconds{0};
+    request.undo_patience = std::chrono::hours{1};
+    const auto report = run_cutover(request, fake.world());
+    EXPECT_FALSE(report.fence_left);
+    EXPECT_FALSE(fake.fenced);
+    EXPECT_THAT(report.text, Not(HasSubstr("REFUSES")));
+    EXPECT_THAT(kinds(fake), ElementsAre("begun", "aborted"));
+    const std::vector<std::string> tail(fake.calls.end() - 5, fake.calls.end());
+    EXPECT_THAT(tail, ElementsAre("open_gate", "unfence", "unfence", "unfence", "record aborted"));
+}
+
+TEST(Cutover, BeginsWithLoweringTheFenceThatAnEarlierOneLeft) {
+    fake_world fake;
+    fake.fenced = true;
+    auto request = asked(replication_kind::logical);
+    request.fence_left = fence_memory{"off"};
+    const auto report = run_cutover(request, fake.world());
+    EXPECT_EQ(report.exit_code, 0) << report.text;
+    const std::vector<std::string> head(fake.calls.begin(), fake.calls.begin() + 3);
+    EXPECT_THAT(head, ElementsAre("preflight", "unfence", "record begun"));
+    EXPECT_FALSE(report.fence_left);
+}
+
+TEST(Cutover, AFailedRetargetCarriesTheFenceOn) {
+    fake_world fake;
+    fake.failing["cutover:verdict:before"] = -1;
+    auto request = retarget();
+    request.fence_left = fence_memory{"off"};
+    const auto report = run_cutover(request, fake.world());
+    EXPECT_EQ(report.fence_left, fence_memory{"off"});
+    EXPECT_EQ(fake.records.at(0).fence, fence_memory{"off"});
+    EXPECT_THAT(kinds(fake), ElementsAre("begun")) << "so that a restart lowers it";
 }
 
 TEST(Cutover, AFailureAfterPromotionSaysThatTheStandbyIsLost) {

@@ -189,6 +189,7 @@ inline cutover_request asked(replication_kind replication) {
     request.replication = replication;
     request.hold_timeout = std::chrono::milliseconds{50};
     request.undo_interval = std::chrono::milliseconds{1};
+    request.undo_patience = std::chrono::milliseconds{5};
     request.drain_timeout = std::chrono::milliseconds{1};
     return request;
 }
