@@ -134,7 +134,8 @@ task<login_result> login_run::run(const protocol::StartupMessage& startup) {
         }
         buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(at));
         at = 0;
-        if (!co_await flush_client()) {
+        const bool flushed = co_await flush_client();
+        if (!flushed) {
             co_return login_failure{.why = {}, .client_gone = true};
         }
         const io_result r = co_await read_more(leg_.io, point_, buffer_, deadline_);
@@ -143,7 +144,8 @@ task<login_result> login_run::run(const protocol::StartupMessage& startup) {
         }
     }
     leg_.early.assign(buffer_.begin() + static_cast<std::ptrdiff_t>(at), buffer_.end());
-    if (!co_await flush_client()) {
+    const bool flushed = co_await flush_client();
+    if (!flushed) {
         co_return login_failure{.why = {}, .client_gone = true};
     }
     co_return login_result{};
@@ -158,7 +160,10 @@ task<login_result> login_run::take(whole_message m) {
         co_return login_result{};
     case protocol::backend::ErrorResponse: {
         pass_on(m.all);
-        const bool told = client_ != nullptr && co_await flush_client();
+        bool told = false;
+        if (client_ != nullptr) {
+            told = co_await flush_client();
+        }
         protocol::reader fields(m.body);
         failure why{std::string(sqlstate::connection_failure), "login refused", {}, {}};
         while (const auto code = fields.u8()) {
@@ -209,7 +214,8 @@ task<login_result> login_run::authenticate(whole_message m) {
 
 /// One PasswordMessage, SASLInitialResponse, SASLResponse or GSSResponse from client to backend.
 task<login_result> login_run::relay_answer() {
-    if (!co_await flush_client()) {
+    const bool flushed = co_await flush_client();
+    if (!flushed) {
         co_return login_failure{.why = {}, .client_gone = true};
     }
     auto& from_client = client_->early;
@@ -373,9 +379,10 @@ task<result<script_outcome>> run_script(
         }
         buffer.erase(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(at));
         at = 0;
-        const io_result r = broken
-                                ? io_result{.what = io_result::status::end}
-                                : co_await exchange(l, point, unsent, buffer, deadline);
+        io_result r{.what = io_result::status::end};
+        if (!broken) {
+            r = co_await exchange(l, point, unsent, buffer, deadline);
+        }
         if (!r.done()) {
             l.dead = true;
             l.early = std::move(buffer);

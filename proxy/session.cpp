@@ -90,7 +90,14 @@ session::~session() {
 }
 
 task<void> session::run() {
-    if (co_await start_up() && co_await pass_gate() && co_await log_in_client()) {
+    bool goes_on = co_await start_up();
+    if (goes_on) {
+        goes_on = co_await pass_gate();
+    }
+    if (goes_on) {
+        goes_on = co_await log_in_client();
+    }
+    if (goes_on) {
         co_await relay();
     }
     co_await wind_up();
