@@ -12,7 +12,8 @@ namespace pgsluice::proxy {
 
 task<void> session::while_parked() {
     while (pump_.parked() && pump_.end() == pump_end::none && !farewell_) {
-        if (!co_await act_at_boundary()) {
+        const bool acted = co_await act_at_boundary();
+        if (!acted) {
             co_await wait_parked();
         }
     }

@@ -403,12 +403,14 @@ task<void> send_cancel(
 ) {
     stream io(loop);
     wait_point point(loop);
-    if (!(co_await connect_to(io, point, address, deadline)).done()) {
+    const io_result connected = co_await connect_to(io, point, address, deadline);
+    if (!connected.done()) {
         co_return;
     }
     std::string packet;
     protocol::encode_cancel_request(packet, pid, protocol::as_bytes(key));
-    if (!(co_await write_all(io, point, protocol::as_bytes(packet), deadline)).done()) {
+    const io_result sent = co_await write_all(io, point, protocol::as_bytes(packet), deadline);
+    if (!sent.done()) {
         co_return;
     }
     std::array<std::uint8_t, 16> nothing{};

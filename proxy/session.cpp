@@ -131,7 +131,8 @@ task<bool> session::start_up() {
         if (asks_encryption && ++encryption_requests > encryption_requests_max) {
             co_return false;
         }
-        if (!co_await answer_startup(complete.packet)) {
+        const bool goes_on = co_await answer_startup(complete.packet);
+        if (!goes_on) {
             co_return false;
         }
     }
