@@ -316,6 +316,7 @@ task<void> session::relay() {
 /// The last thing in every life: stop whatever still runs, tell the client why, close politely.
 task<void> session::wind_up() {
     ending_ = true;
+    release_turn();
     pump_.stop();
     shard_.changed();
     if (spare_) {

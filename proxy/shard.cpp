@@ -208,6 +208,9 @@ void shard::hand_out_turns() {
         if (turns_taken_ >= turns_max()) {
             return;
         }
+        if (s->ending()) {
+            continue;
+        }
         if (order_) {
             const bool held = !gate_open_ && s->phase() == session_phase::parked;
             if (s->stage() == move_stage::queued && (held || s->at_rest())) {

@@ -68,8 +68,7 @@ void session::pass_on_early() {
 /// After the commit point: over to the spare, or out.
 task<void> session::go_over() {
     if (stage_ != move_stage::settled || !spare_) {
-        shard_.count_switched(true);
-        terminate(shard_.left_behind());
+        terminate(shard_.left_behind());  // by policy: it was pinned and known to stay behind
         co_return;
     }
     in_exchange_ = true;

@@ -335,7 +335,8 @@ task<std::vector<pin_reason>> session::verify_spare(spare_leg& s, const session_
     const capture_options options{
         .custom_names = names,
         .is_prepared = s.has_private_statements,
-        .asks_unnamed = image.has_unnamed_statement.has_value()
+        .asks_unnamed = image.has_unnamed_statement.has_value(),
+        .lifts_timeout = true  // the client's own statement_timeout has been replayed
     };
     const script ask = capture_request(options);
     const auto outcome = co_await run_script(
