@@ -6,12 +6,14 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <exception>
 
 namespace pgsluice::proxy {
 
 namespace {
 
+constexpr milliseconds drop_interval{10};  // between two old connections that are closed
 constexpr std::size_t releases_per_turn = 64;  // parked sessions let go in one turn of the loop
 
 task<void> live(std::unique_ptr<session> s) { co_await s->run(); }
@@ -195,6 +197,13 @@ void shard::after_batch() {
     if (order_ || tidying_) {
         hand_out_turns();
     }
+    if (gate_open_ && !retired_.empty() && !dropping_) {
+        dropping_ = true;
+        spawn(drop_retired(), [this](const std::exception_ptr& error) {
+            dropping_ = false;
+            log_end(error);
+        });
+    }
     if (changed_ && (!gate_open_ || order_)) {
         publish_now();
     }
@@ -225,6 +234,23 @@ void shard::hand_out_turns() {
         }
     }
     tidying_ = order_ || left_over;
+}
+
+void shard::retire(std::unique_ptr<leg> left) {
+    left->io.unwatch();
+    retired_.push_back(std::move(left));
+}
+
+task<void> shard::drop_retired() {
+    static constexpr std::array<std::uint8_t, 5> terminate{'X', 0, 0, 0, 4};
+    wait_point pace(worker_.loop());
+    while (!retired_.empty()) {
+        co_await pace.until(reactor::now() + drop_interval);
+        if (!retired_.empty()) {
+            [[maybe_unused]] const io_result sent = retired_.back()->io.send(terminate);
+            retired_.pop_back();
+        }
+    }
 }
 
 void shard::publish_now() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "proxy/directive.hpp"
+#include "proxy/leg.hpp"
 #include "proxy/reactor.hpp"
 #include "proxy/route.hpp"
 #include "proxy/service.hpp"
@@ -47,6 +48,9 @@ public:
     void leave(session& s);
     void give_turn_back() noexcept;
     void count_switched(bool lost) noexcept;
+    /// Takes over a leg that its session has left. It is closed some time after the gate has opened: a
+    /// server that ends hundreds of backends at once has no time for the clients that wait.
+    void retire(std::unique_ptr<leg> left);
     /// Something that service_progress counts may have changed.
     void changed() noexcept { changed_ = true; }
 
@@ -71,11 +75,14 @@ public:
 
     /// After every batch of events: hands out turns and publishes progress where it changed.
     void after_batch();
-    std::size_t session_count() const noexcept { return sessions_.size(); }
+    /// Before the loop stops: nothing is kept back any more.
+    void wind_up() { retired_.clear(); }
+    bool is_empty() const noexcept { return sessions_.empty() && !dropping_; }
 
 private:
     void hand_out_turns();
     void release_next();
+    task<void> drop_retired();
     service_progress count() const;
     std::uint32_t turns_max() const noexcept;
 
@@ -89,6 +96,8 @@ private:
     farewell left_behind_;
     std::map<session_id, session*> sessions_;
     std::vector<session_id> to_release_;  ///< opened, but not yet let go; next at the back
+    std::vector<std::unique_ptr<leg>> retired_;
+    bool dropping_ = false;  ///< drop_retired() runs
     std::uint32_t turns_taken_ = 0;
     std::uint32_t switched_ = 0;
     std::uint32_t lost_ = 0;

@@ -183,11 +183,12 @@ task<void> session::carry_notifications(bool same_server) {
 /// that has another value there.
 void session::adopt_spare() {
     static constexpr std::array<std::uint8_t, 5> terminate{'X', 0, 0, 0, 4};
-    if (leg_->io.is_open()) {
+    if (shard_.order()) {
+        shard_.retire(std::move(leg_));
+    } else {
         [[maybe_unused]] const io_result sent = leg_->io.send(terminate);
     }
     spare_->line->io.unwatch();
-    leg_->io.close();
     leg_ = std::move(spare_->line);
     has_private_statements_ = spare_->has_private_statements;
     spare_.reset();

@@ -90,6 +90,7 @@ void worker::shut_down() {
             {}
         };
         for (const auto& s : shards_) {
+            s->wind_up();
             s->for_each([&](session& each) { each.terminate(goodbye); });
         }
     });
@@ -102,12 +103,12 @@ void worker::join() {
 }
 
 void worker::after_batch() {
-    std::size_t sessions = 0;
+    bool is_empty = true;
     for (const auto& s : shards_) {
         s->after_batch();
-        sessions += s->session_count();
+        is_empty = is_empty && s->is_empty();
     }
-    if (closing_ && sessions == 0) {
+    if (closing_ && is_empty) {
         loop_.stop();
     }
 }
