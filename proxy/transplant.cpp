@@ -11,6 +11,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <utility>
 
@@ -21,6 +23,13 @@ namespace {
 constexpr std::chrono::seconds exchange_time{10};  // a capture, a replay: round trips, not work
 constexpr std::chrono::seconds spare_login_time{30};
 constexpr int capture_attempts_max = 3;
+
+/// Lifting a timeout that the session has not set would itself look like a setting of the session.
+bool has_own_timeout(const session_image& image) {
+    return std::any_of(image.settings.begin(), image.settings.end(), [](const setting& s) {
+        return s.name == "statement_timeout" && s.is_session();
+    });
+}
 
 std::vector<pin_reason> one(pin_code code, std::string text) {
     return {{std::string(to_string(code)), std::move(text)}};
@@ -336,7 +345,7 @@ task<std::vector<pin_reason>> session::verify_spare(spare_leg& s, const session_
         .custom_names = names,
         .is_prepared = s.has_private_statements,
         .asks_unnamed = image.has_unnamed_statement.has_value(),
-        .lifts_timeout = true  // the client's own statement_timeout has been replayed
+        .lifts_timeout = has_own_timeout(image)
     };
     const script ask = capture_request(options);
     const auto outcome = co_await run_script(
