@@ -95,6 +95,7 @@ struct engine::parts {
     std::vector<bool> gates;
     mutable std::mutex routes_mutex;
     std::vector<std::unique_ptr<worker>> workers;
+    std::vector<std::string> socket_files;
     bool running = false;
 
     /// Runs `call` on every worker's thread and returns when all have.
@@ -134,6 +135,9 @@ result<void> engine::parts::bind(const std::vector<service_start>& starts) {
                     return fd.error();
                 }
                 shared = *fd;
+                if (local) {
+                    socket_files.push_back(at.text);
+                }
                 w->add_listener(id, *fd);
             }
         }
@@ -186,6 +190,9 @@ void engine::stop() {
     }
     for (const auto& w : parts_->workers) {
         w->join();
+    }
+    for (const std::string& file : parts_->socket_files) {
+        ::unlink(file.c_str());
     }
 }
 

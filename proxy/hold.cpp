@@ -4,6 +4,7 @@
 #include "proxy/session.hpp"
 
 #include "protocol/messages.hpp"
+#include "proxy/refusal.hpp"
 #include "proxy/shard.hpp"
 
 #include <algorithm>
@@ -81,26 +82,12 @@ steady_time session::next_hold_deadline() const {
 void session::note_hold() {
     const auto& settings = shard_.settings();
     if (reactor::now() >= waiting_since_ + settings.hold_timeout) {
-        terminate(
-            {std::string(sqlstate::cannot_connect_now),
-             "service \"" + settings.name + "\" is paused and did not resume within " +
-                 std::to_string(settings.hold_timeout.count()) + " ms",
-             "An operator holds new work while the service is being moved or maintained. The "
-             "statement was not executed.",
-             "Reconnect and try again in a moment."}
-        );
+        terminate(refusal::held_too_long(settings));
         return;
     }
     noticed_ = true;
     std::string message;
-    protocol::encode_notice_response(
-        message,
-        {"00000",
-         "service \"" + settings.name + "\" is paused by an operator; your statement waits",
-         "It will be executed when the service resumes, or refused after " +
-             std::to_string(settings.hold_timeout.count() / 1000) + " s.",
-         {}}
-    );
+    protocol::encode_notice_response(message, refusal::please_wait(settings));
     pump_.tell_client(protocol::as_bytes(message));
 }
 

@@ -6,6 +6,7 @@
 
 #include "protocol/messages.hpp"
 #include "proxy/cancel.hpp"
+#include "proxy/refusal.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 
@@ -24,45 +25,6 @@ constexpr std::chrono::seconds goodbye_time{2};   // for the client to take its 
 constexpr std::chrono::seconds cancel_time{10};
 constexpr unsigned encryption_requests_max = 2;    // one SSLRequest, one GSSENCRequest
 constexpr std::size_t startup_read_bytes = 1024;
-
-template <class... T>
-struct overloaded : T... {
-    using T::operator()...;
-};
-template <class... T>
-overloaded(T...) -> overloaded<T...>;
-
-failure too_many_clients(const service_settings& settings) {
-    return {
-        std::string(sqlstate::too_many_connections),
-        "too many clients for service \"" + settings.name + "\"",
-        "The limit is max_connections = " + std::to_string(settings.max_connections) + ".",
-        {}
-    };
-}
-
-failure backend_lost(const service_settings& settings, const leg& l) {
-    return {
-        std::string(sqlstate::connection_failure),
-        "backend \"" + settings.backends[l.backend].name + "\" closed the connection unexpectedly",
-        "Service \"" + settings.name + "\".",
-        "Reconnect and find out whether the last statement took effect."
-    };
-}
-
-failure violation(const std::string& what) {
-    return {std::string(sqlstate::protocol_violation), what, {}, {}};
-}
-
-failure held_too_long(const service_settings& settings) {
-    return {
-        std::string(sqlstate::cannot_connect_now),
-        "service \"" + settings.name + "\" is paused and did not resume within " +
-            std::to_string(settings.hold_timeout.count() / 1000) + " s",
-        "An operator holds new work while the service is being moved or maintained.",
-        "Try again in a moment."
-    };
-}
 
 }  // namespace
 
@@ -138,7 +100,7 @@ task<bool> session::start_up() {
     }
     if (!shard_.shared().try_admit(shard_.settings().max_connections)) {
         shard_counters::bump(shard_.counters().clients_refused);
-        failure why = too_many_clients(shard_.settings());
+        failure why = refusal::too_many_clients(shard_.settings());
         co_await tell_and_close(std::move(why));
         co_return false;
     }
@@ -220,7 +182,7 @@ task<bool> session::pass_gate() {
         co_return false;
     }
     if (!shard_.gate_open()) {
-        failure patience_over = held_too_long(shard_.settings());
+        failure patience_over = refusal::held_too_long(shard_.settings());
         co_await tell_and_close(std::move(patience_over));
         co_return false;
     }
@@ -356,10 +318,10 @@ std::optional<failure> session::parting_words() const {
         return farewell_;
     }
     if (pump_.end() == pump_end::client_violation) {
-        return violation(pump_.violation());
+        return refusal::violation(pump_.violation());
     }
     if (pump_.end() == pump_end::backend_gone && !pump_.backend_said_why()) {
-        return backend_lost(shard_.settings(), *leg_);
+        return refusal::backend_lost(shard_.settings(), leg_->backend);
     }
     return std::nullopt;
 }

@@ -1,0 +1,58 @@
+#include "proxy/refusal.hpp"
+
+namespace pgsluice::proxy::refusal {
+
+namespace {
+
+std::string in_seconds(milliseconds time) {
+    const auto ms = time.count();
+    return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
+}
+
+}  // namespace
+
+failure too_many_clients(const service_settings& settings) {
+    return {
+        std::string(sqlstate::too_many_connections),
+        "too many clients for service \"" + settings.name + "\"",
+        "The limit of service \"" + settings.name + "\" is max_connections = " +
+            std::to_string(settings.max_connections) + ".",
+        {}
+    };
+}
+
+failure held_too_long(const service_settings& settings) {
+    return {
+        std::string(sqlstate::cannot_connect_now),
+        "service \"" + settings.name + "\" is paused and did not resume within " +
+            in_seconds(settings.hold_timeout),
+        "An operator holds new work of service \"" + settings.name +
+            "\" while it is being moved or maintained. Nothing of what waited was executed.",
+        "Reconnect and try again in a moment."
+    };
+}
+
+failure please_wait(const service_settings& settings) {
+    return {
+        "00000",
+        "service \"" + settings.name + "\" is paused by an operator; your statement waits",
+        "It will be executed when service \"" + settings.name + "\" resumes, or refused after " +
+            in_seconds(settings.hold_timeout) + ".",
+        {}
+    };
+}
+
+failure backend_lost(const service_settings& settings, std::uint32_t backend) {
+    return {
+        std::string(sqlstate::connection_failure),
+        "backend \"" + settings.backends[backend].name + "\" closed the connection unexpectedly",
+        "Service \"" + settings.name + "\".",
+        "Reconnect and find out whether the last statement took effect."
+    };
+}
+
+failure violation(const std::string& what) {
+    return {std::string(sqlstate::protocol_violation), what, {}, {}};
+}
+
+}  // namespace pgsluice::proxy::refusal

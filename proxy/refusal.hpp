@@ -1,0 +1,27 @@
+#pragma once
+
+#include "protocol/errors.hpp"
+#include "proxy/route.hpp"
+
+#include <cstdint>
+#include <string>
+
+/// What clients are told, each with a DETAIL or HINT that names the service.
+namespace pgsluice::proxy::refusal {
+
+/// 53300, for a client beyond service_settings::max_connections.
+failure too_many_clients(const service_settings& settings);
+
+/// 57P03, for a client that waited longer than service_settings::hold_timeout.
+failure held_too_long(const service_settings& settings);
+
+/// The NOTICE to a logged-in client that has waited for service_settings::notice_after.
+failure please_wait(const service_settings& settings);
+
+/// 08006, for a session whose backend closed the connection without saying why.
+failure backend_lost(const service_settings& settings, std::uint32_t backend);
+
+/// 08P01, for bytes that are not the protocol.
+failure violation(const std::string& what);
+
+}  // namespace pgsluice::proxy::refusal
