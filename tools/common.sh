@@ -43,13 +43,11 @@ jobs_for_build() {
     [ "$cores" -le "$by_memory" ] && printf '%s\n' "$cores" || printf '%s\n' "$by_memory"
 }
 
-# `configure DIRECTORY CMAKE-ARGUMENT…`: ninja and ccache, whatever else the arguments say. GCC 12
-# warns at -O2 about overlapping copies in `"text" + std::string` where there are none (GCC bug 105329).
+# `configure DIRECTORY CMAKE-ARGUMENT…`: ninja and ccache, whatever else the arguments say.
 configure() {
     local directory=$1
     shift
-    cmake -S "$root" -B "$directory" -G Ninja -DCMAKE_CXX_COMPILER_LAUNCHER=ccache \
-        -DCMAKE_CXX_FLAGS=-Wno-restrict "$@" >&2
+    cmake -S "$root" -B "$directory" -G Ninja -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@" >&2
 }
 
 compile() {
