@@ -100,8 +100,10 @@ void reactor::run(const std::function<void()>& after_batch) {
             batch_ = batch_.subspan(1);
             dispatch(event);
         }
-        run_ready();
-        after_batch();
+        do {
+            run_ready();
+            after_batch();  // may make further coroutines ready: they must not wait for an event
+        } while (!ready_.empty());
     }
 }
 
