@@ -96,8 +96,8 @@ def test_commands_of_later_versions_say_so(tmp_path):
 def test_start_without_a_file(blue, green):
     port = free_port()
     command = [program("pgsluice"), "--listen", f"127.0.0.1:{port}",
-               "--backend", f"blue=127.0.0.1:{blue.port}", "--backend", f"green={green.top}:{green.port}",
-               "--workers", "1"]
+               "--backend", f"blue=127.0.0.1:{blue.port}",
+               "--backend", f"green={green.top}:{green.port}", "--workers", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
         try:
             socket_path = re.search(r"--socket (\S+) status", daemon.stderr.readline()).group(1)
