@@ -13,9 +13,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t cell_characters_max = 60;
-/// Of a line that has no columns beside it.
-constexpr std::size_t line_characters_max = 300;
+constexpr std::size_t query_characters_max = 60;
+constexpr std::size_t cell_characters_max = 300;
 
 bool is_continuation(char byte) {
     return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
@@ -41,7 +40,8 @@ std::string cell(std::string_view text, std::size_t characters_max) {
 }
 
 bool is_number(std::string_view text) {
-    return !text.empty() && text.find_first_not_of("0123456789.-") == std::string_view::npos;
+    return text.find_first_of("0123456789") != std::string_view::npos &&
+           text.find_first_not_of("0123456789.-") == std::string_view::npos;
 }
 
 std::string text_of(const json::value& value) {
@@ -221,7 +221,7 @@ std::string render_sessions(const json::object& result) {
             codes += (codes.empty() ? "" : ",") + field_text(pin.as_object(), "code");
         }
         row.push_back(codes);
-        row.push_back(field_text(session, "query"));
+        row.push_back(cell(field_text(session, "query"), query_characters_max));
     }
     return render_table(
         {"id",
@@ -253,7 +253,7 @@ std::string render_table(
     for (auto& line : lines) {
         widths.resize(std::max(widths.size(), line.size()));
         for (std::size_t i = 0; i < line.size(); ++i) {
-            line[i] = cell(line[i], line.size() < 3 ? line_characters_max : cell_characters_max);
+            line[i] = cell(line[i], cell_characters_max);
             widths[i] = std::max(widths[i], characters(line[i]));
         }
     }
@@ -313,7 +313,7 @@ std::string render_progress(const json::object& progress) {
     return cell(
         field_text(progress, "step") + (text.empty() ? "" : ": " + text) +
             (elapsed.empty() ? "" : " (" + elapsed + ")"),
-        line_characters_max
+        cell_characters_max
     );
 }
 

@@ -25,7 +25,10 @@ TEST(RenderTable, CountsCharactersAndDisarmsTerminals) {
     EXPECT_EQ(render_table({}, {{"\x1b[2J\nx\x7f"}}), "?[2J?x?\n");
     const std::string wide(400, 'x');
     EXPECT_EQ(render_table({}, {{wide}}), std::string(300, 'x') + "...\n");
-    EXPECT_EQ(render_table({}, {{"", "", wide}}), "    " + std::string(60, 'x') + "...\n");
+}
+
+TEST(RenderTable, DashIsNoNumber) {
+    EXPECT_EQ(render_table({"a", "b"}, {{"x", "-"}, {"y", "long"}}), "a  b\nx  -\ny  long\n");
 }
 
 TEST(RenderMs, FitsTheUnitToTheSize) {
