@@ -2,11 +2,10 @@
 
 #include "proxy/engine.hpp"
 
+#include <arpa/inet.h>
 #include <array>
 #include <charconv>
 #include <cstring>
-
-#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/un.h>
@@ -58,9 +57,7 @@ result<std::vector<endpoint>> resolve(const std::string& host, std::uint16_t por
     addrinfo* found = nullptr;
     const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
     if (error != 0) {
-        return failure{
-            "08001", "cannot resolve \"" + host + "\": " + gai_strerror(error), {}, {}
-        };
+        return failure{"08001", "cannot resolve \"" + host + "\": " + gai_strerror(error), {}, {}};
     }
     std::vector<endpoint> all;
     for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {

@@ -10,8 +10,7 @@ std::string cancel_registry::key_of(std::int32_t pid, const std::string& secret)
     return std::to_string(pid) + ':' + secret;
 }
 
-std::string
-cancel_registry::add(std::int32_t pid, std::size_t bytes, const cancel_target& target) {
+std::string cancel_registry::add(std::int32_t pid, std::size_t bytes, const cancel_target& target) {
     std::string secret(bytes, '\0');
     for (;;) {
         auto* raw = reinterpret_cast<unsigned char*>(secret.data());

@@ -18,8 +18,8 @@ struct cancel_target {
 };
 
 /// The BackendKeyData that clients were given ("Canceling Requests in Progress"). A client gets the
-/// process id of its first backend and a secret of our own, as long as the backend's; it stays valid
-/// when the session moves. Any thread.
+/// process id of its first backend and a secret of our own, as long as the backend's; it stays
+/// valid when the session moves. Any thread.
 class cancel_registry {
 public:
     /// Draws a secret of `bytes` bytes from the system's CSPRNG that no other session with this pid

@@ -39,22 +39,23 @@ struct session_info {
     std::string user;
     std::string database;
     std::string application;
-    std::string address;        ///< the client's
-    std::string backend;        ///< empty while there is none
+    std::string address;           ///< the client's
+    std::string backend;           ///< empty while there is none
     std::int32_t backend_pid = 0;  ///< the real one, as in pg_stat_activity
-    milliseconds age{0};        ///< since accept
-    milliseconds phase_age{0};  ///< since the last change between idle, active, in_transaction, parked
-    bool waits = false;         ///< held, and the client has sent something
-    std::uint64_t moves = 0;    ///< backend connections it has left behind
-    std::string query;          ///< the beginning of the last statement text seen on the wire
-    std::vector<pin_reason> pins;      ///< known so far; complete only after a settle
+    milliseconds age{0};           ///< since accept
+    milliseconds phase_age{
+        0};              ///< since the last change between idle, active, in_transaction, parked
+    bool waits = false;  ///< held, and the client has sent something
+    std::uint64_t moves = 0;       ///< backend connections it has left behind
+    std::string query;             ///< the beginning of the last statement text seen on the wire
+    std::vector<pin_reason> pins;  ///< known so far; complete only after a settle
 };
 
 /// Asks every session of a service to get ready to move to another backend.
 struct move_order {
     std::uint64_t id = 0;
-    std::uint32_t to = 0;     ///< index into service_settings::backends
-    bool standby = false;     ///< `to` is a hot standby now and will be promoted before the switch
+    std::uint32_t to = 0;  ///< index into service_settings::backends
+    bool standby = false;  ///< `to` is a hot standby now and will be promoted before the switch
 };
 
 /// Sums over all workers, taken from what each published last. A worker publishes after every batch
@@ -64,15 +65,15 @@ struct service_progress {
     std::uint32_t sessions = 0;  ///< sessions past the gate: parked or still to park
     std::uint32_t parked = 0;
     // the rest is zero unless a move order stands
-    std::uint32_t prepared = 0;  ///< have a logged-in spare that carries the state last captured
-    std::uint32_t preparing = 0; ///< being captured or prepared, or waiting for their turn
-    std::uint32_t settled = 0;   ///< parked with a final verdict "movable" and nothing left to do
-    std::uint32_t pinned = 0;    ///< parked with a final verdict "pinned"
-    std::uint32_t unready = 0;   ///< parked, the new backend refused them (login, replay); see pins
+    std::uint32_t prepared = 0;   ///< have a logged-in spare that carries the state last captured
+    std::uint32_t preparing = 0;  ///< being captured or prepared, or waiting for their turn
+    std::uint32_t settled = 0;    ///< parked with a final verdict "movable" and nothing left to do
+    std::uint32_t pinned = 0;     ///< parked with a final verdict "pinned"
+    std::uint32_t unready = 0;  ///< parked, the new backend refused them (login, replay); see pins
     // after a switch
-    std::uint32_t to_switch = 0; ///< still to be switched
+    std::uint32_t to_switch = 0;  ///< still to be switched
     std::uint32_t switched = 0;
-    std::uint32_t lost = 0;      ///< could not follow after the switch, ended with 57P01
+    std::uint32_t lost = 0;  ///< could not follow after the switch, ended with 57P01
 
     friend bool operator==(const service_progress&, const service_progress&) = default;
 };

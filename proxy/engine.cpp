@@ -10,7 +10,6 @@
 #include <deque>
 #include <latch>
 #include <mutex>
-
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -147,7 +146,9 @@ result<void> engine::parts::bind(const std::vector<service_start>& starts) {
 
 engine::engine() : parts_(std::make_unique<parts>()) {}
 
-engine::~engine() { stop(); }
+engine::~engine() {
+    stop();
+}
 
 result<void> engine::start(std::uint32_t workers, std::vector<service_start> services) {
     PGSLUICE_ASSERT(!parts_->running && workers > 0);
@@ -161,9 +162,9 @@ result<void> engine::start(std::uint32_t workers, std::vector<service_start> ser
         parts_->gates.push_back(s.gate_open);
         for (const auto& w : parts_->workers) {
             w->set_peers(parts_->workers);
-            w->add_service(std::make_unique<shard>(
-                *w, parts_->services.back(), s.settings, s.at, s.gate_open
-            ));
+            w->add_service(
+                std::make_unique<shard>(*w, parts_->services.back(), s.settings, s.at, s.gate_open)
+            );
         }
     }
     if (auto bound = parts_->bind(services); !bound) {
@@ -253,13 +254,16 @@ std::uint32_t engine::workers() const {
 }
 
 bool engine::wait(
-    service_id service, const std::function<bool(const service_progress&)>& done,
+    service_id service,
+    const std::function<bool(const service_progress&)>& done,
     clock::time_point deadline
 ) {
     return parts_->services[service].wait(done, deadline);
 }
 
-void engine::interrupt(service_id service) { parts_->services[service].interrupt(); }
+void engine::interrupt(service_id service) {
+    parts_->services[service].interrupt();
+}
 
 void engine::order_move(service_id service, move_order order) {
     parts_->on_all(service, [&](shard& s) {
@@ -286,7 +290,9 @@ void engine::commit_move(service_id service, route to, const farewell& to_left_b
         s.publish_now();
     });
     // Every step of a switch has its own deadline, so this ends.
-    const auto over = [](const service_progress& p) { return p.to_switch == 0; };
+    const auto over = [](const service_progress& p) {
+        return p.to_switch == 0;
+    };
     while (!wait(service, over, clock::time_point::max())) {
     }
     parts_->on_all(service, [](shard& s) { s.end_order(); });
@@ -305,9 +311,8 @@ std::vector<std::string> engine::custom_settings(service_id service) const {
     return names;
 }
 
-std::size_t engine::terminate(
-    service_id service, std::span<const session_id> ids, const farewell& last_words
-) {
+std::size_t
+engine::terminate(service_id service, std::span<const session_id> ids, const farewell& last_words) {
     std::atomic<std::size_t> found{0};
     parts_->on_all(service, [&](shard& s) { found += s.terminate(ids, last_words); });
     return found;
@@ -320,8 +325,7 @@ std::vector<std::int32_t> engine::backend_pids(service_id service, std::uint32_t
         const std::lock_guard lock(mutex);
         s.for_each([&](session& each) {
             const leg* const lines[] = {
-                each.current_leg(), each.spare() == nullptr ? nullptr : each.spare()->line.get()
-            };
+                each.current_leg(), each.spare() == nullptr ? nullptr : each.spare()->line.get()};
             for (const leg* l : lines) {
                 if (l != nullptr && l->backend == backend && l->pid != 0) {
                     pids.push_back(l->pid);

@@ -29,7 +29,7 @@ public:
 
     struct service_start {
         std::shared_ptr<const service_settings> settings;
-        route at;            ///< from the journal
+        route at;               ///< from the journal
         bool gate_open = true;  ///< false: clients are accepted and held until open_gate()
     };
 
@@ -67,8 +67,8 @@ public:
     route current_route(service_id service) const;
     std::uint32_t workers() const;
 
-    /// Waits until `done(progress)` is true, wakes at every change; false at the deadline or as soon
-    /// as interrupt() was called for the service.
+    /// Waits until `done(progress)` is true, wakes at every change; false at the deadline or as
+    /// soon as interrupt() was called for the service.
     bool wait(
         service_id service,
         const std::function<bool(const service_progress&)>& done,
@@ -98,8 +98,8 @@ public:
     /// Returns when every session is on the new backend or ended. Never fails and never goes back.
     void commit_move(service_id service, route to, const farewell& to_left_behind);
 
-    /// Custom setting names ("app.tenant") that catalogs of the service mention, in addition to what
-    /// is learned from the wire; asked for at every capture.
+    /// Custom setting names ("app.tenant") that catalogs of the service mention, in addition to
+    /// what is learned from the wire; asked for at every capture.
     void learn_custom_settings(service_id service, std::span<const std::string> names);
 
     /// What has been learned so far, sorted.
@@ -109,9 +109,8 @@ public:
 
     /// Ends the sessions named, wherever they are, telling the client `farewell` as a FATAL error;
     /// their backends are told to cancel what runs. Returns how many were found.
-    std::size_t terminate(
-        service_id service, std::span<const session_id> ids, const farewell& farewell
-    );
+    std::size_t
+    terminate(service_id service, std::span<const session_id> ids, const farewell& farewell);
 
     /// Real backend process ids of the service's connections to a backend, spares included.
     std::vector<std::int32_t> backend_pids(service_id service, std::uint32_t backend);

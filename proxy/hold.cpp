@@ -1,10 +1,9 @@
 // What a session does while it is parked: first whatever needs it to be at a boundary, then wait,
 // for the gate, its turn or the end of its patience.
 
-#include "proxy/session.hpp"
-
 #include "protocol/messages.hpp"
 #include "proxy/refusal.hpp"
+#include "proxy/session.hpp"
 #include "proxy/shard.hpp"
 
 #include <algorithm>
@@ -54,8 +53,7 @@ task<bool> session::act_at_boundary() {
     if (stage_ == move_stage::prepared && unchanged) {
         stage_ = move_stage::settled;
         shard_.changed();
-    } else if (shard_.order() && !unchanged && !building_ && stage_ != move_stage::queued &&
-               stage_ != move_stage::switched) {
+    } else if (shard_.order() && !unchanged && !building_ && stage_ != move_stage::queued && stage_ != move_stage::switched) {
         stage_ = move_stage::queued;
         shard_.changed();
     }

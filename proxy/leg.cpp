@@ -21,7 +21,7 @@ constexpr std::size_t script_message_bytes_max = 128 * 1024 * 1024;
 
 struct whole_message {
     std::uint8_t type = 0;
-    byte_view all;   ///< header and body
+    byte_view all;  ///< header and body
     byte_view body;
 };
 
@@ -39,18 +39,15 @@ std::optional<whole_message> message_at(byte_view bytes, std::size_t bytes_max, 
         return std::nullopt;
     }
     return whole_message{
-        bytes[0], bytes.first(length + 1), bytes.subspan(header_bytes, length + 1 - header_bytes)
-    };
+        bytes[0], bytes.first(length + 1), bytes.subspan(header_bytes, length + 1 - header_bytes)};
 }
 
 /// Appends what the socket has to `buffer`.
-task<io_result> read_more(
-    stream& s, wait_point& point, std::vector<std::uint8_t>& buffer, steady_time deadline
-) {
+task<io_result>
+read_more(stream& s, wait_point& point, std::vector<std::uint8_t>& buffer, steady_time deadline) {
     const std::size_t before = buffer.size();
     buffer.resize(before + read_bytes);
-    const io_result r =
-        co_await read_some(s, point, std::span(buffer).subspan(before), deadline);
+    const io_result r = co_await read_some(s, point, std::span(buffer).subspan(before), deadline);
     buffer.resize(before + r.bytes);
     co_return r;
 }
@@ -69,21 +66,27 @@ failure broken_login(const std::string& what) {
         .sqlstate = std::string(sqlstate::connection_failure),
         .message = "the connection to the backend was lost during login",
         .detail = what,
-        .hint = {}
-    };
+        .hint = {}};
 }
 
 std::string_view auth_name(std::int32_t request) {
     switch (request) {
-    case 3: return "a cleartext password";
-    case 5: return "an md5 password";
-    case 7: return "GSSAPI";
-    case 10: return "SASL (scram-sha-256)";
-    default: return "an authentication that pgsluice does not know";
+    case 3:
+        return "a cleartext password";
+    case 5:
+        return "an md5 password";
+    case 7:
+        return "GSSAPI";
+    case 10:
+        return "SASL (scram-sha-256)";
+    default:
+        return "an authentication that pgsluice does not know";
     }
 }
 
-bool expects_answer(std::int32_t request) { return request != 0 && request != 12; }
+bool expects_answer(std::int32_t request) {
+    return request != 0 && request != 12;
+}
 
 /// The state of one login; a class only to keep its steps apart.
 class login_run {
@@ -119,8 +122,7 @@ task<login_result> login_run::run(const protocol::StartupMessage& startup) {
     std::size_t at = 0;
     while (!ready_) {
         bool broken = false;
-        const auto m =
-            message_at(byte_view(buffer_).subspan(at), login_message_bytes_max, broken);
+        const auto m = message_at(byte_view(buffer_).subspan(at), login_message_bytes_max, broken);
         if (broken) {
             co_return login_failure{broken_login("it sent bytes that are not the protocol")};
         }
@@ -202,8 +204,7 @@ task<login_result> login_run::authenticate(whole_message m) {
             "28000",
             "the backend asks for " + std::string(auth_name(request)) + ", which pgsluice has not",
             {},
-            "let this user in with `trust` from the address of pgsluice"
-        }};
+            "let this user in with `trust` from the address of pgsluice"}};
     }
     pass_on(m.all);
     if (!expects_answer(request)) {
@@ -224,8 +225,7 @@ task<login_result> login_run::relay_answer() {
     while (!(answer = message_at(from_client, login_message_bytes_max, broken))) {
         if (broken) {
             co_return login_failure{failure{
-                std::string(sqlstate::protocol_violation), "invalid password packet", {}, {}
-            }};
+                std::string(sqlstate::protocol_violation), "invalid password packet", {}, {}}};
         }
         const io_result r = co_await read_more(client_->io, point_, from_client, deadline_);
         if (!r.done()) {
@@ -237,8 +237,7 @@ task<login_result> login_run::relay_answer() {
             std::string(sqlstate::protocol_violation),
             "expected a password message during authentication",
             {},
-            {}
-        }};
+            {}}};
     }
     const io_result sent = co_await write_all(leg_.io, point_, answer->all, deadline_);
     const auto used = static_cast<std::ptrdiff_t>(answer->all.size());
@@ -281,9 +280,8 @@ void throw_exception_from_error(const login_failure& f, const boost::source_loca
     pgsluice::throw_exception_from_error(f.why, where);
 }
 
-task<result<void>> open_leg(
-    leg& l, wait_point& point, const backend_target& target, milliseconds timeout_each
-) {
+task<result<void>>
+open_leg(leg& l, wait_point& point, const backend_target& target, milliseconds timeout_each) {
     std::string said;
     for (const endpoint& address : target.endpoints) {
         const io_result r =
@@ -304,12 +302,14 @@ task<result<void>> open_leg(
         std::string(sqlstate::cannot_connect_now),
         "backend \"" + target.name + "\" cannot be reached",
         std::move(said),
-        {}
-    };
+        {}};
 }
 
 task<login_result> log_in(
-    leg& l, wait_point& point, const protocol::StartupMessage& startup, client_login* client,
+    leg& l,
+    wait_point& point,
+    const protocol::StartupMessage& startup,
+    client_login* client,
     steady_time deadline
 ) {
     login_run run(l, point, client, deadline);
@@ -320,7 +320,10 @@ namespace {
 
 /// Sends what it can of `unsent` and waits until there is something to read.
 task<io_result> exchange(
-    leg& l, wait_point& point, byte_view& unsent, std::vector<std::uint8_t>& buffer,
+    leg& l,
+    wait_point& point,
+    byte_view& unsent,
+    std::vector<std::uint8_t>& buffer,
     steady_time deadline
 ) {
     for (;;) {
@@ -344,19 +347,18 @@ task<io_result> exchange(
         l.io.unwatch();
         if (why != wake::event) {
             co_return io_result{
-                io_result::status::failed, 0, why == wake::deadline ? ETIMEDOUT : ECANCELED
-            };
+                io_result::status::failed, 0, why == wake::deadline ? ETIMEDOUT : ECANCELED};
         }
     }
 }
 
 }  // namespace
 
-const stray_message ignore_stray = [](std::uint8_t, byte_view) {};
+const stray_message ignore_stray = [](std::uint8_t, byte_view) {
+};
 
 task<result<script_outcome>> run_script(
-    leg& l, wait_point& point, const script& s, steady_time deadline,
-    const stray_message& stray
+    leg& l, wait_point& point, const script& s, steady_time deadline, const stray_message& stray
 ) {
     script_reader answers(s);
     byte_view unsent = protocol::as_bytes(s.bytes);
@@ -390,8 +392,7 @@ task<result<script_outcome>> run_script(
                 std::string(sqlstate::connection_failure),
                 "lost the connection to " + l.address.text + " during a private exchange",
                 describe(r),
-                {}
-            };
+                {}};
         }
     }
     l.early.assign(buffer.begin() + static_cast<std::ptrdiff_t>(at), buffer.end());

@@ -19,21 +19,20 @@ struct leg {
     explicit leg(reactor& r) : io(r) {}
 
     stream io;
-    std::uint32_t backend = 0;      ///< index into service_settings::backends
-    endpoint address;               ///< the one that answered
-    std::int32_t pid = 0;           ///< BackendKeyData, the real ones
+    std::uint32_t backend = 0;  ///< index into service_settings::backends
+    endpoint address;           ///< the one that answered
+    std::int32_t pid = 0;       ///< BackendKeyData, the real ones
     std::string key;
-    bool asked_credentials = false; ///< the backend wanted more than `trust`
-    bool dead = false;              ///< seen to be closed or out of step
+    bool asked_credentials = false;  ///< the backend wanted more than `trust`
+    bool dead = false;               ///< seen to be closed or out of step
     parameter_set reported;
     std::vector<std::uint8_t> early;  ///< read behind the login or a script, not looked at yet
 };
 
 /// Connects to the first endpoint of `target` that accepts. On failure: 57P03, naming the backend
 /// and what each address said.
-task<result<void>> open_leg(
-    leg& l, wait_point& point, const backend_target& target, milliseconds timeout_each
-);
+task<result<void>>
+open_leg(leg& l, wait_point& point, const backend_target& target, milliseconds timeout_each);
 
 /// Both sides of a client's own login; the client sees the backend's answers as they are but for
 /// BackendKeyData.
@@ -51,20 +50,22 @@ struct login_failure {
     bool client_gone = false;
 };
 using login_result = boost::system::result<void, login_failure>;
-[[noreturn]] void throw_exception_from_error(
-    const login_failure& f, const boost::source_location& where
-);
+[[noreturn]] void
+throw_exception_from_error(const login_failure& f, const boost::source_location& where);
 
 /// Sends the client's own startup packet and goes on to the first ReadyForQuery. With a client,
 /// every message is relayed, authentication requests included; without, a backend that asks for
 /// anything is a failure (28000).
 task<login_result> log_in(
-    leg& l, wait_point& point, const protocol::StartupMessage& startup, client_login* client,
+    leg& l,
+    wait_point& point,
+    const protocol::StartupMessage& startup,
+    client_login* client,
     steady_time deadline
 );
 
-/// What to do with messages of a script's answer that belong to somebody else. Called with the whole
-/// message, header included.
+/// What to do with messages of a script's answer that belong to somebody else. Called with the
+/// whole message, header included.
 using stray_message = std::function<void(std::uint8_t type, byte_view message)>;
 
 /// For scripts on a leg that nobody listens to yet.
@@ -74,8 +75,7 @@ extern const stray_message ignore_stray;
 /// `reported` before `stray` hears of it. Bytes behind the last answer are left in `early`. Fails
 /// with 08006 when the leg broke or the deadline passed; then it is `dead`.
 task<result<script_outcome>> run_script(
-    leg& l, wait_point& point, const script& s, steady_time deadline,
-    const stray_message& stray
+    leg& l, wait_point& point, const script& s, steady_time deadline, const stray_message& stray
 );
 
 /// Opens a connection of its own and asks the leg's backend to cancel what it runs, best effort.

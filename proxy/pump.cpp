@@ -22,7 +22,7 @@ namespace pgsluice::proxy {
 
 namespace {
 
-constexpr std::size_t kept_capacity_max = 4096;       // bigger buffers are given back when empty
+constexpr std::size_t kept_capacity_max = 4096;        // bigger buffers are given back when empty
 constexpr std::uint32_t status_bytes_max = 64 * 1024;  // a longer ParameterStatus is not recorded
 
 steady_time coarse_now() noexcept {
@@ -116,6 +116,13 @@ struct pump::backend_visitor {
             p.tap_.on_error();
             p.state_.on_backend(m.type);
             break;
+        case 'C':
+            if (p.tap_.wants_tag()) {
+                const auto* tag = reinterpret_cast<const char*>(m.body_so_far.data());
+                p.tap_.on_tag({tag, m.body_so_far.size()});
+            }
+            p.state_.on_backend(m.type);
+            break;
         case 'A':
             rewrite_pid(m);
             break;
@@ -189,15 +196,9 @@ struct pump::backend_visitor {
     }
 };
 
-pump::pump(
-    stream& client, std::span<std::uint8_t> scratch, pump_owner& owner, name_listener& names
-)
-    : client_(client),
-      scratch_(scratch),
-      owner_(owner),
-      client_side_(*this, &pump::on_client),
-      backend_side_(*this, &pump::on_backend),
-      tap_(names) {}
+pump::pump(stream& client, std::span<std::uint8_t> scratch, pump_owner& owner, name_listener& names)
+    : client_(client), scratch_(scratch), owner_(owner), client_side_(*this, &pump::on_client),
+      backend_side_(*this, &pump::on_backend), tap_(names) {}
 
 void pump::start(stream& backend, std::int32_t client_pid, std::int32_t backend_pid) {
     backend_ = &backend;
@@ -280,7 +281,9 @@ void pump::give_back(stream& backend, std::int32_t backend_pid) {
     }
 }
 
-void pump::tell_client(byte_view bytes) { send_to_client(bytes); }
+void pump::tell_client(byte_view bytes) {
+    send_to_client(bytes);
+}
 
 void pump::feed_backend(byte_view bytes) {
     PGSLUICE_ASSERT(bytes.size() <= scratch_.size());
@@ -346,9 +349,9 @@ void pump::take_from_client(std::span<std::uint8_t> bytes) {
         send_to_backend(bytes.first(used));
     }
     if (from_client_.broken() || visitor.bad_type >= 0) {
-        violation_ = from_client_.broken() ? "invalid message length"
-                                           : "invalid frontend message type " +
-                                                 std::to_string(visitor.bad_type);
+        violation_ = from_client_.broken()
+                         ? "invalid message length"
+                         : "invalid frontend message type " + std::to_string(visitor.bad_type);
         finish(pump_end::client_violation);
         return;
     }

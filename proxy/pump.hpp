@@ -39,17 +39,17 @@ protected:
 /// a readiness, headers scanned in the worker's scratch buffer, nothing kept of what could be sent.
 ///
 /// Gate: close() makes the client's bytes wait at the next boundary, or at the next point where the
-/// backend still owes answers that will decide whether it is one. park happens when the session is at
-/// a boundary; open() goes on with the bytes that waited. While parked, what the backend says on its
-/// own (notices, notifications) still reaches the client.
+/// backend still owes answers that will decide whether it is one. park happens when the session is
+/// at a boundary; open() goes on with the bytes that waited. While parked, what the backend says on
+/// its own (notices, notifications) still reaches the client.
 class pump {
 public:
     /// `scratch` is shared by all pumps of the worker and holds nothing between two events.
     pump(stream& client, std::span<std::uint8_t> scratch, pump_owner& owner, name_listener& names);
 
     /// Starts relaying between the client and a logged-in backend. `client_pid` is what the client
-    /// takes for its backend's process id, `backend_pid` the real one. `from_backend` are bytes that
-    /// were already read behind the login.
+    /// takes for its backend's process id, `backend_pid` the real one. `from_backend` are bytes
+    /// that were already read behind the login.
     void start(stream& backend, std::int32_t client_pid, std::int32_t backend_pid);
 
     /// Stops hearing of events; both streams are the caller's again.
@@ -73,7 +73,8 @@ public:
     /// The client's bytes that were read ahead of start().
     void hold_bytes(byte_view bytes) { held_.assign(bytes.begin(), bytes.end()); }
 
-    /// Backend bytes that were read behind a private exchange or the login: relayed as if just read.
+    /// Backend bytes that were read behind a private exchange or the login: relayed as if just
+    /// read.
     void feed_backend(byte_view bytes);
 
     pump_end end() const noexcept { return end_; }
@@ -139,8 +140,8 @@ private:
     protocol::frame_cursor from_backend_;
     statement_tap tap_;
 
-    std::vector<std::uint8_t> held_;              ///< read from the client, not yet forwarded
-    std::vector<std::uint8_t> to_backend_;        ///< forwarded, not yet taken by the socket
+    std::vector<std::uint8_t> held_;        ///< read from the client, not yet forwarded
+    std::vector<std::uint8_t> to_backend_;  ///< forwarded, not yet taken by the socket
     std::vector<std::uint8_t> to_client_;
     std::vector<std::uint8_t> backend_leftover_;  ///< an incomplete header
     std::vector<std::uint8_t> status_body_;       ///< a ParameterStatus that is being gathered

@@ -14,7 +14,6 @@
 #include <array>
 #include <cerrno>
 #include <ctime>
-
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -37,7 +36,9 @@ void drain_counter(int fd) noexcept {
 
 }  // namespace
 
-wait_point::~wait_point() { PGSLUICE_ASSERT(!waiter_); }
+wait_point::~wait_point() {
+    PGSLUICE_ASSERT(!waiter_);
+}
 
 void wait_point::suspend(std::coroutine_handle<> h, steady_time deadline) noexcept {
     PGSLUICE_ASSERT(!waiter_);
@@ -156,7 +157,9 @@ void reactor::run_ready() {
     }
 }
 
-void reactor::ready(std::coroutine_handle<> h) { ready_.push_back(h); }
+void reactor::ready(std::coroutine_handle<> h) {
+    ready_.push_back(h);
+}
 
 void reactor::add(io_watch& w, int fd, std::uint32_t events, io_sink* sink) {
     PGSLUICE_ASSERT(w.fd_ < 0);

@@ -8,10 +8,9 @@
 #include <mutex>
 #include <set>
 #include <span>
+#include <sys/epoll.h>
 #include <utility>
 #include <vector>
-
-#include <sys/epoll.h>
 
 namespace pgsluice::proxy {
 
@@ -59,7 +58,8 @@ public:
     wait_point(const wait_point&) = delete;
     wait_point& operator=(const wait_point&) = delete;
 
-    /// Continues the waiter after the present batch of events, or makes the next wait return at once.
+    /// Continues the waiter after the present batch of events, or makes the next wait return at
+    /// once.
     void notify(wake why = wake::event) noexcept;
 
     /// From now on every wait returns `cancelled` at once.

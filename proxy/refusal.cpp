@@ -15,10 +15,9 @@ failure too_many_clients(const service_settings& settings) {
     return {
         std::string(sqlstate::too_many_connections),
         "too many clients for service \"" + settings.name + "\"",
-        "The limit of service \"" + settings.name + "\" is max_connections = " +
-            std::to_string(settings.max_connections) + ".",
-        {}
-    };
+        "The limit of service \"" + settings.name +
+            "\" is max_connections = " + std::to_string(settings.max_connections) + ".",
+        {}};
 }
 
 failure held_too_long(const service_settings& settings) {
@@ -28,8 +27,7 @@ failure held_too_long(const service_settings& settings) {
             in_seconds(settings.hold_timeout),
         "An operator holds new work of service \"" + settings.name +
             "\" while it is being moved or maintained. Nothing of what waited was executed.",
-        "Reconnect and try again in a moment."
-    };
+        "Reconnect and try again in a moment."};
 }
 
 failure please_wait(const service_settings& settings) {
@@ -38,8 +36,7 @@ failure please_wait(const service_settings& settings) {
         "service \"" + settings.name + "\" is paused by an operator; your statement waits",
         "It will be executed when service \"" + settings.name + "\" resumes, or refused after " +
             in_seconds(settings.hold_timeout) + ".",
-        {}
-    };
+        {}};
 }
 
 failure backend_lost(const service_settings& settings, std::uint32_t backend) {
@@ -47,8 +44,7 @@ failure backend_lost(const service_settings& settings, std::uint32_t backend) {
         std::string(sqlstate::connection_failure),
         "backend \"" + settings.backends[backend].name + "\" closed the connection unexpectedly",
         "Service \"" + settings.name + "\".",
-        "Reconnect and find out whether the last statement took effect."
-    };
+        "Reconnect and find out whether the last statement took effect."};
 }
 
 failure violation(const std::string& what) {

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <sys/socket.h>
-#include <sys/un.h>
-
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <vector>
 
 namespace pgsluice::proxy {

@@ -13,28 +13,23 @@
 #include <spdlog/spdlog.h>
 
 #include <array>
-#include <utility>
-
 #include <sys/socket.h>
+#include <utility>
 
 namespace pgsluice::proxy {
 
 namespace {
 
-constexpr std::chrono::seconds goodbye_time{2};   // for the client to take its last message
+constexpr std::chrono::seconds goodbye_time{2};  // for the client to take its last message
 constexpr std::chrono::seconds cancel_time{10};
-constexpr unsigned encryption_requests_max = 2;    // one SSLRequest, one GSSENCRequest
+constexpr unsigned encryption_requests_max = 2;  // one SSLRequest, one GSSENCRequest
 constexpr std::size_t startup_read_bytes = 1024;
 
 }  // namespace
 
 session::session(shard& home, session_id id, int client, std::string address)
-    : shard_(home),
-      id_(id),
-      client_(home.home().loop()),
-      address_(std::move(address)),
-      born_(reactor::now()),
-      wait_(home.home().loop()),
+    : shard_(home), id_(id), client_(home.home().loop()), address_(std::move(address)),
+      born_(reactor::now()), wait_(home.home().loop()),
       pump_(client_, home.home().scratch(), *this, *this) {
     client_.adopt(client);
     shard_.enter(*this);
@@ -119,9 +114,8 @@ task<bool> session::answer_startup(const protocol::startup_packet& packet) {
         co_return false;
     }
     static constexpr std::array<std::uint8_t, 1> no{'N'};
-    const io_result r = co_await write_all(
-        client_, wait_, no, reactor::now() + shard_.settings().login_timeout
-    );
+    const io_result r =
+        co_await write_all(client_, wait_, no, reactor::now() + shard_.settings().login_timeout);
     co_return r.done();
 }
 
@@ -155,9 +149,7 @@ task<void> session::forward_cancel(protocol::CancelRequest request) {
         }
         shard_counters::bump(there->at(to.service).counters().cancels_forwarded);
         spawn(
-            send_cancel(
-                there->loop(), l->address, l->pid, l->key, reactor::now() + cancel_time
-            ),
+            send_cancel(there->loop(), l->address, l->pid, l->key, reactor::now() + cancel_time),
             [reply](const std::exception_ptr&) { reply(); }
         );
     });
@@ -206,7 +198,9 @@ task<bool> session::log_in_client() {
     if (!opened) {
         shard_counters::bump(shard_.counters().logins_failed);
         spdlog::warn(
-            "backend unreachable service={} backend={} detail=\"{}\"", settings->name, target.name,
+            "backend unreachable service={} backend={} detail=\"{}\"",
+            settings->name,
+            target.name,
             opened.error().detail
         );
         if (farewell_) {
@@ -217,13 +211,11 @@ task<bool> session::log_in_client() {
         co_await tell_and_close(std::move(why));
         co_return false;
     }
-    client_login client{
-        client_, early_,
-        [this](std::int32_t pid, const std::string& key) { return give_key(pid, key); }
-    };
-    const auto in = co_await log_in(
-        *leg_, wait_, *startup_, &client, reactor::now() + settings->login_timeout
-    );
+    client_login client{client_, early_, [this](std::int32_t pid, const std::string& key) {
+                            return give_key(pid, key);
+                        }};
+    const auto in =
+        co_await log_in(*leg_, wait_, *startup_, &client, reactor::now() + settings->login_timeout);
     if (!in) {
         shard_counters::bump(shard_.counters().logins_failed);
         if (!in.error().client_told && !in.error().client_gone && !farewell_) {
@@ -291,7 +283,10 @@ task<void> session::wind_up() {
     if (leg_ && leg_->io.is_open()) {
         if (farewell_ && pump_.state().ready_owed() > 0) {
             co_await send_cancel(
-                shard_.home().loop(), leg_->address, leg_->pid, leg_->key,
+                shard_.home().loop(),
+                leg_->address,
+                leg_->pid,
+                leg_->key,
                 reactor::now() + goodbye_time
             );
         }
@@ -358,7 +353,9 @@ void session::on_parameter_status(std::string_view name, std::string_view value)
     }
 }
 
-void session::learn(std::string_view custom_setting) { shard_.learn(custom_setting); }
+void session::learn(std::string_view custom_setting) {
+    shard_.learn(custom_setting);
+}
 
 void session::terminate(const farewell& last_words) {
     if (!farewell_) {

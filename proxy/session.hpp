@@ -36,10 +36,10 @@ struct spare_leg {
     explicit spare_leg(reactor& r) : line(std::make_unique<leg>(r)), point(r) {}
 
     std::unique_ptr<leg> line;
-    wait_point point;           ///< of whoever works on the spare
+    wait_point point;                    ///< of whoever works on the spare
     std::optional<session_image> image;  ///< the old leg's image that `line` has been brought to
-    std::string unnamed_parse;  ///< and the unnamed statement
-    script after_promotion;     ///< what a hot standby would not take
+    std::string unnamed_parse;           ///< and the unnamed statement
+    script after_promotion;              ///< what a hot standby would not take
     bool has_private_statements = false;
 };
 
@@ -74,9 +74,9 @@ public:
     void gate_opened();
     void order_given();
     void order_ended();
-    void grant();          ///< its turn to be captured
-    void switch_over();    ///< the route has changed: go to the spare, or end
-    void tidy();           ///< parks once to close the private statements
+    void grant();        ///< its turn to be captured
+    void switch_over();  ///< the route has changed: go to the spare, or end
+    void tidy();         ///< parks once to close the private statements
     void terminate(const farewell& last_words);
     void cancel_request();  ///< a CancelRequest with this session's key came
     void notify() { wait_.notify(); }
@@ -113,13 +113,11 @@ private:
     task<void> capture_for_order();
     task<result<session_image>> capture();
     task<void> build_spare(std::uint64_t order_id);
-    task<std::vector<pin_reason>> prepare_spare(
-        spare_leg& s, std::uint32_t backend, bool in_recovery
-    );
+    task<std::vector<pin_reason>>
+    prepare_spare(spare_leg& s, std::uint32_t backend, bool in_recovery);
     task<std::vector<pin_reason>> log_in_spare(spare_leg& s, std::uint32_t backend);
-    task<std::vector<pin_reason>> replay_on(
-        spare_leg& s, const session_image& image, bool in_recovery
-    );
+    task<std::vector<pin_reason>>
+    replay_on(spare_leg& s, const session_image& image, bool in_recovery);
     task<result<oid_map>> map_types(spare_leg& s, const session_image& image);
     task<std::vector<pin_reason>> verify_spare(spare_leg& s, const session_image& image);
     task<void> move_in_place();

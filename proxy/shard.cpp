@@ -13,10 +13,12 @@ namespace pgsluice::proxy {
 
 namespace {
 
-constexpr milliseconds drop_interval{10};  // between two old connections that are closed
+constexpr milliseconds drop_interval{10};      // between two old connections that are closed
 constexpr std::size_t releases_per_turn = 64;  // parked sessions let go in one turn of the loop
 
-task<void> live(std::unique_ptr<session> s) { co_await s->run(); }
+task<void> live(std::unique_ptr<session> s) {
+    co_await s->run();
+}
 
 void log_end(const std::exception_ptr& error) {
     if (!error) {
@@ -32,18 +34,22 @@ void log_end(const std::exception_ptr& error) {
 }  // namespace
 
 shard::shard(
-    worker& home, service& shared, std::shared_ptr<const service_settings> settings, route at,
+    worker& home,
+    service& shared,
+    std::shared_ptr<const service_settings> settings,
+    route at,
     bool gate_open
 )
-    : worker_(home),
-      service_(shared),
-      settings_(std::move(settings)),
-      route_(at),
+    : worker_(home), service_(shared), settings_(std::move(settings)), route_(at),
       gate_open_(gate_open) {}
 
-shard::~shard() { PGSLUICE_ASSERT(sessions_.empty()); }
+shard::~shard() {
+    PGSLUICE_ASSERT(sessions_.empty());
+}
 
-shard_counters& shard::counters() noexcept { return service_.counters(worker_.index()); }
+shard_counters& shard::counters() noexcept {
+    return service_.counters(worker_.index());
+}
 
 void shard::enter(session& s) {
     sessions_.emplace(s.id(), &s);
@@ -163,7 +169,9 @@ void shard::end_order() {
     publish_now();
 }
 
-void shard::mark_promoted() { promoted_ = true; }
+void shard::mark_promoted() {
+    promoted_ = true;
+}
 
 void shard::commit(route to, const farewell& to_left_behind) {
     PGSLUICE_ASSERT(!gate_open_);
@@ -209,8 +217,8 @@ void shard::after_batch() {
     }
 }
 
-/// Whoever is at a boundary right now has its turn first: a session in a long transaction would only
-/// keep others waiting.
+/// Whoever is at a boundary right now has its turn first: a session in a long transaction would
+/// only keep others waiting.
 void shard::hand_out_turns() {
     bool left_over = false;
     for (const auto& [id, s] : sessions_) {

@@ -27,7 +27,10 @@ class worker;
 class shard {
 public:
     shard(
-        worker& home, service& shared, std::shared_ptr<const service_settings> settings, route at,
+        worker& home,
+        service& shared,
+        std::shared_ptr<const service_settings> settings,
+        route at,
         bool gate_open
     );
     ~shard();
@@ -48,8 +51,9 @@ public:
     void leave(session& s);
     void give_turn_back() noexcept;
     void count_switched(bool lost) noexcept;
-    /// Takes over a leg that its session has left. It is closed some time after the gate has opened: a
-    /// server that ends hundreds of backends at once has no time for the clients that wait.
+    /// Takes over a leg that its session has left. It is closed some time after the gate has
+    /// opened: a server that ends hundreds of backends at once has no time for the clients that
+    /// wait.
     void retire(std::unique_ptr<leg> left);
     /// Something that service_progress counts may have changed.
     void changed() noexcept { changed_ = true; }
@@ -70,7 +74,9 @@ public:
     void commit(route to, const farewell& to_left_behind);
     void end_order();
     void publish_now();
-    void apply(std::shared_ptr<const service_settings> settings) { settings_ = std::move(settings); }
+    void apply(std::shared_ptr<const service_settings> settings) {
+        settings_ = std::move(settings);
+    }
     std::size_t terminate(std::span<const session_id> ids, const farewell& last_words);
 
     /// After every batch of events: hands out turns and publishes progress where it changed.

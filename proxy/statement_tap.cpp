@@ -5,8 +5,20 @@
 
 #include <algorithm>
 #include <cstring>
+#include <strings.h>
 
 namespace pgsluice::proxy {
+
+namespace {
+
+bool begins_with_discard(std::string_view text) noexcept {
+    static constexpr std::string_view word = "discard";
+    const std::size_t start = text.find_first_not_of(" \t\r\n");
+    return start != std::string_view::npos && text.size() - start > word.size() &&
+           strncasecmp(text.data() + start, word.data(), word.size()) == 0;
+}
+
+}  // namespace
 
 void statement_tap::on_message(const message& m) {
     gather_remaining_ = 0;
@@ -108,6 +120,7 @@ std::vector<unsigned> statement_tap::scan(std::string_view text) {
     }
     names_incomplete_ = names_incomplete_ || found.names_incomplete;
     uses_currval_ = uses_currval_ || found.uses_currval;
+    discard_seen_ = discard_seen_ || (uses_currval_ && begins_with_discard(text));
     return std::move(found.name_parameters);
 }
 
@@ -118,7 +131,15 @@ void statement_tap::on_error() noexcept {
     }
 }
 
+/// DISCARD SEQUENCES and DISCARD ALL forget what currval() and lastval() would tell.
+void statement_tap::on_tag(std::string_view tag) noexcept {
+    if (tag.starts_with("DISCARD SEQUENCES") || tag.starts_with("DISCARD ALL")) {
+        uses_currval_ = false;
+    }
+}
+
 void statement_tap::on_quiet() noexcept {
+    discard_seen_ = false;
     // After the first error some Parse messages were skipped by the server. Those answered before
     // it were not.
     if (error_seen_ && last_unnamed_ != 0 && done_at_error_ < last_unnamed_) {

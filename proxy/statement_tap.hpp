@@ -42,6 +42,9 @@ public:
     bool gathering() const noexcept { return gather_remaining_ != 0; }
 
     void on_parse_complete() noexcept { ++parses_done_; }
+    /// A CommandComplete may end a DISCARD that was seen: look at its tag.
+    bool wants_tag() const noexcept { return discard_seen_; }
+    void on_tag(std::string_view tag) noexcept;
     void on_error() noexcept;
     /// Every request has been answered.
     void on_quiet() noexcept;
@@ -74,9 +77,9 @@ private:
     std::map<std::string, std::vector<unsigned>> name_arguments_;  ///< by statement name
     std::vector<std::uint8_t> gathered_;
     std::uint32_t gather_remaining_ = 0;
-    std::uint32_t parses_sent_ = 0;       ///< since everything was last answered
+    std::uint32_t parses_sent_ = 0;  ///< since everything was last answered
     std::uint32_t parses_done_ = 0;
-    std::uint32_t last_unnamed_ = 0;      ///< which of them was the last unnamed one; 0 none
+    std::uint32_t last_unnamed_ = 0;  ///< which of them was the last unnamed one; 0 none
     std::uint32_t done_at_error_ = 0;
     std::uint8_t gather_type_ = 0;
     std::uint8_t preview_size_ = 0;
@@ -84,6 +87,7 @@ private:
     bool unnamed_doubt_ = false;
     bool names_incomplete_ = false;
     bool uses_currval_ = false;
+    bool discard_seen_ = false;  ///< a statement that begins with DISCARD is not answered yet
     std::array<char, query_preview_bytes> preview_{};
 };
 

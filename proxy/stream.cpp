@@ -2,7 +2,6 @@
 
 #include <cerrno>
 #include <cstring>
-
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -30,9 +29,8 @@ io_result failed(int error) noexcept {
 }
 
 /// Waits for `events`; an error result when it was not readiness that ended the wait.
-task<io_result> await_events(
-    stream& s, wait_point& point, std::uint32_t events, steady_time deadline
-) {
+task<io_result>
+await_events(stream& s, wait_point& point, std::uint32_t events, steady_time deadline) {
     wake_sink sink(point);
     s.watch(events, &sink);
     wake why = wake::event;
@@ -68,7 +66,9 @@ io_result stream::peek(std::span<std::uint8_t> into) noexcept {
     return outcome(::recv(fd_, into.data(), into.size(), MSG_PEEK), true);
 }
 
-void stream::shutdown_send() noexcept { ::shutdown(fd_, SHUT_WR); }
+void stream::shutdown_send() noexcept {
+    ::shutdown(fd_, SHUT_WR);
+}
 
 void stream::close() noexcept {
     if (fd_ >= 0) {
@@ -102,9 +102,8 @@ void stream::unwatch() noexcept {
     }
 }
 
-task<io_result> read_some(
-    stream& s, wait_point& point, std::span<std::uint8_t> into, steady_time deadline
-) {
+task<io_result>
+read_some(stream& s, wait_point& point, std::span<std::uint8_t> into, steady_time deadline) {
     for (;;) {
         const io_result r = s.recv(into);
         if (!r.again()) {
@@ -135,9 +134,8 @@ task<io_result> write_all(stream& s, wait_point& point, byte_view bytes, steady_
     co_return io_result{};
 }
 
-task<io_result> connect_to(
-    stream& s, wait_point& point, const endpoint& address, steady_time deadline
-) {
+task<io_result>
+connect_to(stream& s, wait_point& point, const endpoint& address, steady_time deadline) {
     const int family = address.address.ss_family;
     const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -151,7 +149,8 @@ task<io_result> connect_to(
     if (::connect(fd, to, address.length) == 0) {
         co_return io_result{};
     }
-    // A unix socket whose backlog is full says EAGAIN and cannot be waited for: it counts as refused.
+    // A unix socket whose backlog is full says EAGAIN and cannot be waited for: it counts as
+    // refused.
     if (errno != EINPROGRESS) {
         const int error = errno;
         s.close();

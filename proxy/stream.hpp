@@ -83,17 +83,15 @@ private:
 
 /// Waits until something can be read (or the peer is gone) and reads it. A failed result with
 /// error ETIMEDOUT is the deadline, ECANCELED a cancelled wait point.
-task<io_result> read_some(
-    stream& s, wait_point& point, std::span<std::uint8_t> into, steady_time deadline
-);
+task<io_result>
+read_some(stream& s, wait_point& point, std::span<std::uint8_t> into, steady_time deadline);
 
 /// Sends all of `bytes`, which must stay valid. Errors as for read_some().
 task<io_result> write_all(stream& s, wait_point& point, byte_view bytes, steady_time deadline);
 
 /// Connects to one address. The stream is open when the result is done().
-task<io_result> connect_to(
-    stream& s, wait_point& point, const endpoint& address, steady_time deadline
-);
+task<io_result>
+connect_to(stream& s, wait_point& point, const endpoint& address, steady_time deadline);
 
 /// TCP_NODELAY and keepalive probes that find a dead peer within about two minutes.
 void tune_tcp(int fd) noexcept;

@@ -1,11 +1,10 @@
 // The last steps of a move, taken when the route has changed (or, for testing.move_every, at once):
 // what only the old leg can still tell is carried over, then the spare becomes the leg.
 
-#include "proxy/session.hpp"
-
 #include "protocol/messages.hpp"
 #include "proxy/capture.hpp"
 #include "proxy/lock_counts.hpp"
+#include "proxy/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 
@@ -31,7 +30,9 @@ script only_sync() {
 /// How many messages at the end of `before` are the ones that `after` begins with.
 std::size_t overlap(const std::vector<std::string>& before, const std::vector<std::string>& after) {
     for (std::size_t n = std::min(before.size(), after.size()); n > 0; --n) {
-        if (std::equal(before.end() - static_cast<std::ptrdiff_t>(n), before.end(), after.begin())) {
+        if (std::equal(
+                before.end() - static_cast<std::ptrdiff_t>(n), before.end(), after.begin()
+            )) {
             return n;
         }
     }

@@ -90,8 +90,8 @@ inline task<void> task_detail::promise<void>::get_return_object() noexcept {
     return task<void>(std::coroutine_handle<promise>::from_promise(*this));
 }
 
-/// A task nobody awaits. `on_end` is told of an exception (nullptr when there was none) and must not
-/// throw; it is the last thing that runs before the frame is gone.
+/// A task nobody awaits. `on_end` is told of an exception (nullptr when there was none) and must
+/// not throw; it is the last thing that runs before the frame is gone.
 struct root_task {
     struct promise_type {
         root_task get_return_object() const noexcept { return {}; }

@@ -1,11 +1,10 @@
 // How a session is copied to another backend: captured on its leg, replayed on a spare, captured
 // there again and compared. Nothing here changes what the client sees; switch.cpp does.
 
-#include "proxy/session.hpp"
-
 #include "proxy/capture.hpp"
 #include "proxy/image_compare.hpp"
 #include "proxy/replay.hpp"
+#include "proxy/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 
@@ -45,9 +44,9 @@ std::vector<pin_reason> reasons(const std::vector<pin>& pins) {
 
 std::vector<pin_reason> unready(const std::string& backend, const failure& why) {
     return {
-        {"unready", "backend \"" + backend + "\": " + why.message +
-                        (why.detail.empty() ? "" : " (" + why.detail + ")")}
-    };
+        {"unready",
+         "backend \"" + backend + "\": " + why.message +
+             (why.detail.empty() ? "" : " (" + why.detail + ")")}};
 }
 
 /// 150020 for "15.20 (Debian 15.20-1)".
@@ -78,8 +77,7 @@ wire_knowledge session::what_the_wire_tells() const {
         .uses_currval = pump_.tap().uses_currval(),
         .lexing_changed = lexing_changed_,
         .knows_unnamed = !pump_.tap().unnamed_in_doubt(),
-        .protocol_uncertain = pump_.state().uncertain()
-    };
+        .protocol_uncertain = pump_.state().uncertain()};
 }
 
 void session::pin_down(std::vector<pin_reason> why, move_stage as) {
@@ -139,10 +137,10 @@ task<result<session_image>> session::capture() {
         .custom_names = shard_.custom_names(),
         .type_oids = types,
         .is_prepared = has_private_statements_,
-        .asks_unnamed = !unnamed.empty() || pump_.tap().unnamed_in_doubt()
-    };
+        .asks_unnamed = !unnamed.empty() || pump_.tap().unnamed_in_doubt()};
     const stray_message tell = pass_to_client();
-    result<session_image> image = failure{std::string(sqlstate::internal_error), "no attempt", {}, {}};
+    result<session_image> image =
+        failure{std::string(sqlstate::internal_error), "no attempt", {}, {}};
     for (int attempt = 0; attempt < capture_attempts_max; ++attempt) {
         const script ask = capture_request(options);
         const steady_time deadline = reactor::now() + exchange_time;
@@ -245,9 +243,8 @@ task<std::vector<pin_reason>> session::log_in_spare(spare_leg& s, std::uint32_t 
     if (!opened) {
         co_return unready(target.name, opened.error());
     }
-    const auto in = co_await log_in(
-        *s.line, s.point, *startup_, nullptr, reactor::now() + spare_login_time
-    );
+    const auto in =
+        co_await log_in(*s.line, s.point, *startup_, nullptr, reactor::now() + spare_login_time);
     if (!in) {
         co_return unready(target.name, in.error().why);
     }
@@ -265,8 +262,7 @@ session::replay_on(spare_leg& s, const session_image& image, bool in_recovery) {
         .server_version_num = version_number(*s.line),
         .in_recovery = in_recovery,
         .types = &*types,
-        .unnamed_parse = protocol::as_bytes(s.unnamed_parse)
-    };
+        .unnamed_parse = protocol::as_bytes(s.unnamed_parse)};
     const steady_time deadline = reactor::now() + exchange_time;
     std::optional<replay_plan> plan;
     if (s.image) {
@@ -345,12 +341,10 @@ task<std::vector<pin_reason>> session::verify_spare(spare_leg& s, const session_
         .custom_names = names,
         .is_prepared = s.has_private_statements,
         .asks_unnamed = image.has_unnamed_statement.has_value(),
-        .lifts_timeout = has_own_timeout(image)
-    };
+        .lifts_timeout = has_own_timeout(image)};
     const script ask = capture_request(options);
-    const auto outcome = co_await run_script(
-        *s.line, s.point, ask, reactor::now() + exchange_time, ignore_stray
-    );
+    const auto outcome =
+        co_await run_script(*s.line, s.point, ask, reactor::now() + exchange_time, ignore_stray);
     s.has_private_statements = true;
     if (!outcome) {
         co_return unready(shard_.settings().backends[s.line->backend].name, outcome.error());

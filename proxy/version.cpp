@@ -1,3 +1,5 @@
 namespace pgsluice::proxy {
-const char* version() noexcept { return PGSLUICE_VERSION; }
+const char* version() noexcept {
+    return PGSLUICE_VERSION;
+}
 }  // namespace pgsluice::proxy

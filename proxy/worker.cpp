@@ -5,9 +5,8 @@
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
-#include <string>
-
 #include <fcntl.h>
+#include <string>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,8 +32,7 @@ void listener::on_io(std::uint32_t) {
         endpoint from;
         from.length = sizeof from.address;
         auto* address = reinterpret_cast<sockaddr*>(&from.address);
-        const int client =
-            ::accept4(fd_, address, &from.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int client = ::accept4(fd_, address, &from.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
             if (from.address.ss_family != AF_UNIX) {
                 tune_tcp(client);
@@ -68,7 +66,9 @@ void listener::refuse_one() {
 worker::worker(std::uint32_t index, cancel_registry& cancels)
     : index_(index), cancels_(cancels), scratch_(scratch_bytes) {}
 
-worker::~worker() { join(); }
+worker::~worker() {
+    join();
+}
 
 void worker::add_listener(std::size_t service, int fd) {
     listeners_.push_back(std::make_unique<listener>(*this, service, fd));
@@ -87,8 +87,7 @@ void worker::shut_down() {
             std::string(sqlstate::admin_shutdown),
             "terminating connection because pgsluice is shutting down",
             {},
-            {}
-        };
+            {}};
         for (const auto& s : shards_) {
             s->wind_up();
             s->for_each([&](session& each) { each.terminate(goodbye); });
