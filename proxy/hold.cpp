@@ -50,10 +50,11 @@ task<bool> session::act_at_boundary() {
         }
         co_return true;
     }
+    const bool has_verdict = stage_ != move_stage::queued && stage_ != move_stage::switched;
     if (stage_ == move_stage::prepared && unchanged) {
         stage_ = move_stage::settled;
         shard_.changed();
-    } else if (shard_.order() && !unchanged && !building_ && stage_ != move_stage::queued && stage_ != move_stage::switched) {
+    } else if (shard_.order() && has_verdict && !unchanged && !building_) {
         stage_ = move_stage::queued;
         shard_.changed();
     }
