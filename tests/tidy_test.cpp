@@ -96,7 +96,7 @@ TEST(Repository, ScriptsKeepTheHouseRules) {
 }
 
 TEST(Repository, EachFolderSaysWhatItIs) {
-    for (const char* folder : {"protocol", "proxy", "tests", "configs", "docker"}) {
+    for (const char* folder : {"protocol", "proxy", "control", "tests", "configs", "docker"}) {
         const std::string path = std::string(folder) + "/README.md";
         expect_no_findings(check_readme(path, read_all(repository / path)));
     }
