@@ -49,12 +49,18 @@ control_socket::start(const std::string& path, command_runner runner) {
     if (!listener) {
         return listener.error();
     }
+    return start(path, std::move(*listener), std::move(runner));
+}
+
+result<std::unique_ptr<control_socket>>
+control_socket::start(const std::string& path, unique_fd listener, command_runner runner) {
     unique_fd wake(::eventfd(0, EFD_CLOEXEC));
     if (!wake.is_open()) {
+        ::unlink(path.c_str());
         return file_failure("cannot make an event for", path);
     }
     return std::unique_ptr<control_socket>(
-        new control_socket(path, std::move(*listener), std::move(wake), std::move(runner))
+        new control_socket(path, std::move(listener), std::move(wake), std::move(runner))
     );
 }
 

@@ -32,6 +32,10 @@ public:
     /// Binds `path` and starts to serve. See listen_control() for what can fail.
     static result<std::unique_ptr<control_socket>>
     start(const std::string& path, command_runner runner);
+    /// As above on a socket that listen_control(path) gave: peers that came in between are served
+    /// now. Owns the file from here on.
+    static result<std::unique_ptr<control_socket>>
+    start(const std::string& path, unique_fd listener, command_runner runner);
     /// Stops accepting, waits for the commands under way and removes the socket file. Peers that
     /// have not sent their command yet are hung up.
     ~control_socket();

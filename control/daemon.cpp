@@ -4,11 +4,13 @@
 #include "control/logging.hpp"
 #include "control/nearest.hpp"
 #include "control/settings.hpp"
+#include "control/unix_socket.hpp"
 
 #include <boost/json/array.hpp>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <unistd.h>
 
 namespace pgsluice::control {
 namespace {
@@ -70,12 +72,21 @@ result<std::unique_ptr<daemon>> daemon::start(start_arguments arguments) {
     if (auto opened = made->open_journal(); !opened) {
         return opened.error();
     }
+    // Listening comes first, so that whoever reaches a service can also give commands: until the
+    // services are there, commands wait.
+    const std::string& path = made->arguments_.settings.control.socket;
+    auto listener = listen_control(path);
+    if (!listener) {
+        return listener.error();
+    }
     if (auto started = made->start_services(); !started) {
+        ::unlink(path.c_str());
         return started.error();
     }
     daemon* self = made.get();
     auto socket = control_socket::start(
-        made->arguments_.settings.control.socket,
+        path,
+        std::move(*listener),
         [self](const request& given, const progress_sink& tell) { return self->run(given, tell); }
     );
     if (!socket) {

@@ -28,8 +28,9 @@ public:
         std::function<void()> ask_to_stop;
     };
 
-    /// Opens the journal, decides each service's side, starts the data plane and then the control
-    /// socket. What a crash interrupted is finished in the background, its gate closed meanwhile.
+    /// Opens the journal, decides each service's side, listens for commands, starts the data plane
+    /// and then answers commands. What a crash interrupted is finished in the background, its gate
+    /// closed meanwhile.
     static result<std::unique_ptr<daemon>> start(start_arguments arguments);
 
     /// Interrupts operations, ends every session with 57P01 and joins every thread.

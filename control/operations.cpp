@@ -207,7 +207,7 @@ service_operations::park_all(const request& given, bool was_open, const progress
         tell(
             {{"step", "pause"},
              {"text",
-              counted(now.parked, "session") + " of " + std::to_string(now.sessions) + " parked"},
+              std::to_string(now.parked) + " of " + counted(now.sessions, "session") + " parked"},
              {"elapsed_ms", waited.count()}}
         );
     }

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+from contextlib import closing
 
 import psycopg2
 import pytest
@@ -24,12 +25,19 @@ def run(name, *args, timeout_s=20, **env):
     return done.returncode, done.stdout, done.stderr
 
 
-def port_of(proxy):
-    """The port of the server that a new client of the proxy reaches."""
-    with psycopg2.connect(host=proxy.host, port=proxy.port, user="postgres") as connection:
+def port_behind(host, port):
+    """The port of the server that a new client of this address reaches."""
+    with closing(psycopg2.connect(host=host, port=port, user="postgres")) as connection:
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('port')")
             return int(cursor.fetchone()[0])
+
+
+def port_of(proxy):
+    """The port of the server that a new client of the proxy reaches."""
+    port = port_behind(proxy.host, proxy.port)
+    proxy.wait_status(lambda s: s["sessions"]["total"] == 0, "the session to end")
+    return port
 
 
 def journal(proxy):
@@ -105,11 +113,7 @@ def test_start_without_a_file(blue, green):
             directory = os.path.dirname(socket_path)
             assert stat.S_IMODE(os.stat(directory).st_mode) == 0o700
             for expected in [blue.port, green.port]:
-                with psycopg2.connect(host="127.0.0.1", port=port, user="postgres") as connection:
-                    with connection.cursor() as cursor:
-                        cursor.execute("SELECT current_setting('port')")
-                        assert int(cursor.fetchone()[0]) == expected
-                connection.close()
+                assert port_behind("127.0.0.1", port) == expected
                 run("sluicectl", "--socket", socket_path, "retarget", "green")
             code, out, _err = run("sluicectl", "--socket", socket_path, "--json", "status")
             assert code == 0 and json.loads(out)["services"][0]["name"] == "default"
