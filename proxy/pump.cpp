@@ -63,7 +63,7 @@ void pump::stop() noexcept {
 }
 
 bool pump::at_boundary() const noexcept {
-    return state_.at_boundary() && from_client_.between_messages() &&
+    return state_.at_boundary() && !leaving_ && !client_eof_ && from_client_.between_messages() &&
            from_backend_.between_messages() && backend_leftover_.empty();
 }
 

@@ -167,6 +167,7 @@ private:
     bool client_eof_ = false;
     bool backend_eof_ = false;
     bool terminate_ = false;
+    bool leaving_ = false;  ///< Terminate was forwarded: the backend is about to close
 };
 
 }  // namespace pgsluice::proxy

@@ -63,6 +63,7 @@ struct pump::client_visitor {
             p.tap_.on_message(m);
         } else if (m.type == 'X') {
             p.terminate_ = true;
+            p.leaving_ = true;
         }
         return true;
     }

@@ -107,6 +107,10 @@ task<void> session::capture_for_order() {
         co_return;
     }
     captured_requests_ = pump_.requests();
+    if (pump_.end() != pump_end::none || farewell_) {
+        release_turn();  // the client left meanwhile: there is nothing to judge any more
+        co_return;
+    }
     if (!captured) {
         pin_down(one(pin_code::capture_failed, captured.error().message), move_stage::pinned);
         co_return;
