@@ -19,6 +19,7 @@ enum class auth_method : std::uint8_t { trust, passthrough };
 enum class replication_kind : std::uint8_t { none, physical, logical };
 /// What a cutover does with sessions that cannot be moved.
 enum class pinned_policy : std::uint8_t { abort, terminate, wait };
+enum class currval_policy : std::uint8_t { called, defined };
 
 struct backend_config {
     std::string name;
@@ -56,6 +57,11 @@ struct cutover_config {
     bool operator==(const cutover_config&) const = default;
 };
 
+struct pins_config {
+    currval_policy currval = currval_policy::called;
+    bool operator==(const pins_config&) const = default;
+};
+
 /// One endpoint that applications connect to.
 struct service_config {
     std::string name;
@@ -67,6 +73,7 @@ struct service_config {
     admin_config admin;
     replication_config replication;
     cutover_config cutover;
+    pins_config pins;
     std::uint32_t max_connections = 10'000;
     std::chrono::milliseconds connect_timeout{5'000};
     std::chrono::milliseconds login_timeout{60'000};

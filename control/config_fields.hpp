@@ -98,6 +98,9 @@ inline constexpr std::array<std::string_view, 3> choice_names<replication_kind> 
 template <>
 inline constexpr std::array<std::string_view, 3> choice_names<pinned_policy> = {
     "abort", "terminate", "wait"};
+template <>
+inline constexpr std::array<std::string_view, 2> choice_names<currval_policy> = {
+    "called", "defined"};
 
 template <class Target, class Choice, auto... Path>
 problem set_choice(Target& target, std::string_view text) {

@@ -197,6 +197,15 @@ const config_key<service> services[] = {
          .doc = "Shell command that promotes the new backend (`kind: physical`); without it "
                 "pg_promote() is called."}
     ),
+    choice_key<service, currval_policy, &service::pins, &pins_config::currval>(
+        {.name = "pins.currval",
+         .type = "called | defined",
+         .initial = "called",
+         .is_reloadable = reloadable,
+         .doc = "What currval() and lastval() would tell cannot be moved. `called` pins sessions "
+                "that have asked for it; `defined` also those that could, having used nextval(), "
+                "in a column's default too."}
+    ),
     number_key<service, 1, 1'000'000, &service::max_connections>(
         {.name = "max_connections",
          .unit = "clients",

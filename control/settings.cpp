@@ -29,6 +29,7 @@ resolve_service(const service_config& service, const testing_config& testing) {
     settings->max_connections = service.max_connections;
     settings->moves_in_flight = service.moves_in_flight;
     settings->move_every = testing.move_every;
+    settings->pins_defined_currval = service.pins.currval == currval_policy::defined;
     settings->connect_timeout = service.connect_timeout;
     settings->login_timeout = service.login_timeout;
     settings->hold_timeout = service.hold.timeout;

@@ -18,6 +18,7 @@ constexpr std::string_view begin_name = "pgsluice.begin";
 constexpr std::string_view commit_name = "pgsluice.commit";
 constexpr std::string_view state_name = "pgsluice.state";
 constexpr std::string_view names_name = "pgsluice.names";
+constexpr std::string_view currval_name = "pgsluice.currval";
 constexpr std::string_view lift_name = "pgsluice.lift";
 constexpr std::string_view rollback_name = "pgsluice.rollback";
 
@@ -99,6 +100,8 @@ script capture_request(const capture_options& options) {
     if (!options.is_prepared) {
         prepare(out, state_name, capture_sql::state);
         prepare(out, names_name, capture_sql::names);
+        if (options.asks_currval)
+            prepare(out, currval_name, capture_sql::currval);
         prepare(out, commit_name, "COMMIT");
     }
     out.run(step("capture", script_item::question), state_name, {}, true);
@@ -109,6 +112,8 @@ script capture_request(const capture_options& options) {
         const std::array<std::string_view, 2> parameters{asked, oids};
         out.run(step("capture by name", script_item::question), names_name, parameters, true);
     }
+    if (options.asks_currval)
+        out.run(step("capture of lastval()"), currval_name);
     out.run(step("COMMIT"), commit_name);
     out.sync();
     if (options.asks_unnamed) {
@@ -121,7 +126,8 @@ script capture_request(const capture_options& options) {
 
 script close_request() {
     script_builder out;
-    for (const auto name : {begin_name, commit_name, state_name, names_name, lift_name})
+    for (const auto name :
+         {begin_name, commit_name, state_name, names_name, currval_name, lift_name})
         out.close_statement(name);
     out.sync();
     return out.take();
@@ -162,6 +168,7 @@ result<session_image> captured_image(const script_outcome& outcome) {
     auto& image = capture.image;
     if (image.server_version_num == 0 || image.database_encoding.empty() || image.role.empty())
         return without_image("the capture of a session answered nothing");
+    image.is_currval_defined = outcome.noticed;
     if (outcome.ready_seen > unnamed_group) {
         const auto* error = outcome.error_in(unnamed_group);
         if (error == nullptr || error->what.sqlstate == "26000")

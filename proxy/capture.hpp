@@ -20,6 +20,8 @@ struct capture_options {
     bool is_prepared = false;
     /// Also ask whether the client's unnamed statement exists.
     bool asks_unnamed = true;
+    /// Also ask whether lastval() has something to tell. Needs the language plpgsql.
+    bool asks_currval = false;
     /// Run under statement_timeout 0, after a capture failed with 57014. The value captured is the
     /// client's all the same.
     bool lifts_timeout = false;

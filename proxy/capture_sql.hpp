@@ -86,6 +86,16 @@ SELECT pg_catalog.convert_to(pg_catalog.json_build_object(
   WHERE t.oid OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.oid[]))
 )::pg_catalog.text, pg_catalog.getdatabaseencoding()))sql";
 
+/// Tells by a notice that the session has used nextval(), in a column's default too: asked plainly,
+/// every other session would leave an error in the server's log. INFO is sent whatever
+/// client_min_messages is, and never logged. SQLSTATE: private_sqlstate.
+inline constexpr std::string_view currval = R"sql(
+DO LANGUAGE plpgsql $do$ BEGIN
+ PERFORM pg_catalog.lastval();
+ RAISE INFO USING ERRCODE = 'SLU01', MESSAGE = 'lastval() is defined';
+EXCEPTION WHEN object_not_in_prerequisite_state OR insufficient_privilege THEN NULL;
+END $do$)sql";
+
 /// Arguments are evaluated from left to right: the old value first.
 inline constexpr std::string_view lift_timeout = R"sql(
 SELECT pg_catalog.json_build_object(

@@ -38,6 +38,7 @@ struct service_settings {
     std::uint32_t max_connections = 10'000;  ///< clients beyond it get 53300; held ones count
     std::uint32_t moves_in_flight = 32;      ///< sessions captured or replayed at once, all workers
     std::uint32_t move_every = 0;            ///< testing.move_every; 0 is off
+    bool pins_defined_currval = false;       ///< pin whoever could call currval(), not who did
     milliseconds connect_timeout{5'000};     ///< per endpoint
     milliseconds login_timeout{60'000};      ///< client's startup packet; backend's login
     milliseconds hold_timeout{120'000};      ///< a client that waits longer gets 57P03

@@ -18,12 +18,6 @@ namespace backend = protocol::backend;
 /// More than a session's state can sensibly be; the answer is kept in memory.
 constexpr std::size_t rows_bytes_max = std::size_t{64} << 20;
 
-/// Debug and log lines that our own statements cause at the client's client_min_messages.
-bool is_own_chatter(protocol::byte_view body) {
-    const auto notice = protocol::decode_notice_response(body);
-    return notice && (notice->severity.starts_with("DEBUG") || notice->severity == "LOG");
-}
-
 failure out_of_step(char type) {
     return {
         .sqlstate = std::string(sqlstate::protocol_violation),
@@ -120,7 +114,7 @@ script_reader::reply script_reader::on_message(char type, protocol::byte_view bo
     case backend::NotificationResponse:
         return reply::not_mine;
     case backend::NoticeResponse:
-        return is_own_chatter(body) ? reply::mine : reply::not_mine;
+        return on_notice(body);
     case backend::ParseComplete:
         end_step(script_step::kind::parse);
         break;
@@ -156,6 +150,19 @@ script_reader::reply script_reader::on_message(char type, protocol::byte_view bo
         break;
     }
     return is_done_ ? reply::done : reply::mine;
+}
+
+/// Debug and log lines are what our own statements cause at the client's client_min_messages.
+script_reader::reply script_reader::on_notice(protocol::byte_view body) {
+    const auto notice = protocol::decode_notice_response(body);
+    if (!notice)
+        return reply::not_mine;
+    if (notice->sqlstate == private_sqlstate) {
+        outcome_.noticed = true;
+        return reply::mine;
+    }
+    const bool is_chatter = notice->severity.starts_with("DEBUG") || notice->severity == "LOG";
+    return is_chatter ? reply::mine : reply::not_mine;
 }
 
 bool script_reader::group_failed() const noexcept {

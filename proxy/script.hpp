@@ -18,6 +18,9 @@ namespace pgsluice::proxy {
 /// client's back, never captured and never replayed.
 inline constexpr std::string_view private_prefix = "pgsluice.";
 
+/// A NoticeResponse with this SQLSTATE is a private statement's answer and goes to nobody else.
+inline constexpr std::string_view private_sqlstate = "SLU01";
+
 /// What a step of a script re-creates or asks; tells which pin its failure means.
 enum class script_item : std::uint8_t {
     protocol,  ///< the script's own scaffolding: BEGIN, COMMIT, private statements
@@ -107,6 +110,7 @@ struct script_outcome {
     std::vector<script_error> errors;
     char transaction_status = '?';  ///< of the last ReadyForQuery
     unsigned ready_seen = 0;        ///< how many Sync groups were answered
+    bool noticed = false;           ///< a notice with private_sqlstate came
 
     /// The first error of this Sync group; null if it went well.
     const script_error* error_in(unsigned sync_group) const noexcept;
@@ -137,6 +141,7 @@ public:
     script_outcome take() { return std::move(outcome_); }
 
 private:
+    reply on_notice(protocol::byte_view body);
     void end_step(script_step::kind kind);
     void on_row(protocol::byte_view body);
     void on_error(protocol::byte_view body);

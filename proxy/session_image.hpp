@@ -77,6 +77,7 @@ struct session_image {
     std::vector<advisory_lock> locks;
     std::vector<std::string> hold_cursors;
     bool has_temp_objects = false;
+    bool is_currval_defined = false;  ///< lastval() has a value; false as well when not asked
     std::optional<bool> has_unnamed_statement;  ///< empty: not asked
 
     bool operator==(const session_image&) const = default;

@@ -141,7 +141,8 @@ task<result<session_image>> session::capture() {
         .custom_names = shard_.custom_names(),
         .type_oids = types,
         .is_prepared = has_private_statements_,
-        .asks_unnamed = !unnamed.empty() || pump_.tap().unnamed_in_doubt()};
+        .asks_unnamed = !unnamed.empty() || pump_.tap().unnamed_in_doubt(),
+        .asks_currval = shard_.settings().pins_defined_currval};
     const stray_message tell = pass_to_client();
     result<session_image> image =
         failure{std::string(sqlstate::internal_error), "no attempt", {}, {}};

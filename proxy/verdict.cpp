@@ -56,8 +56,6 @@ void judge_wire(const wire_knowledge& wire, std::vector<pin>& pins) {
         pins.push_back({pin_code::replication, "a replication connection"});
     if (wire.names_incomplete)
         pins.push_back({pin_code::custom_guc, "set_config() was called with a computed name"});
-    if (wire.uses_currval)
-        pins.push_back({pin_code::currval, "currval() or lastval() was called"});
     if (wire.protocol_uncertain)
         pins.push_back({pin_code::protocol, "the conversation could not be followed"});
 }
@@ -111,6 +109,10 @@ std::string_view to_string(pin_code code) noexcept {
 verdict judge(const session_image& image, const wire_knowledge& wire) {
     verdict v;
     judge_wire(wire, v.pins);
+    if (wire.uses_currval)
+        v.pins.push_back({pin_code::currval, "currval() or lastval() was called"});
+    else if (image.is_currval_defined)
+        v.pins.push_back({pin_code::currval, "currval() and lastval() are defined"});
     if (image.has_temp_objects)
         v.pins.push_back({pin_code::temp, "temporary objects exist"});
     for (const auto& cursor : image.hold_cursors)

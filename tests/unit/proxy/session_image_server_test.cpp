@@ -176,6 +176,24 @@ TEST_F(ImageOnServer, CaptureNoticesThatTheClientDroppedThePrivateStatements) {
     EXPECT_EQ(leg.ask("SELECT count(*) FROM pg_prepared_statements"), "0");
 }
 
+TEST_F(ImageOnServer, CaptureTellsWhetherLastvalIsDefinedAndLeavesNoTrace) {
+    auto leg = connect(from, "image_user");
+    const auto is_defined = [&] {
+        const auto image =
+            captured_image(leg.run(capture_request({.asks_unnamed = false, .asks_currval = true})));
+        return image.value().is_currval_defined;
+    };
+    leg.query("SET client_min_messages = error; SET search_path = ''");
+    leg.query("CREATE SEQUENCE pg_temp.s");
+    EXPECT_FALSE(is_defined());
+    EXPECT_EQ(leg.ask("SELECT nextval('pg_temp.s')"), "1");
+    EXPECT_TRUE(is_defined());
+    EXPECT_EQ(leg.ask("SELECT lastval()"), "1");
+    EXPECT_FALSE(capture(leg).is_currval_defined) << "nobody asked";
+    leg.query("DISCARD SEQUENCES");
+    EXPECT_FALSE(is_defined());
+}
+
 TEST_F(ImageOnServer, CaptureGetsPastAStatementTimeout) {
     auto leg = connect(from, "image_user");
     leg.query("SET statement_timeout = 1");

@@ -38,6 +38,13 @@ TEST(Verdict, EachFactOfTheWireIsAPin) {
     EXPECT_THAT(codes({}, {.protocol_uncertain = true}), ElementsAre("protocol"));
 }
 
+TEST(Verdict, SequenceStateThatWasCapturedIsAPinOnce) {
+    session_image image;
+    image.is_currval_defined = true;
+    EXPECT_THAT(codes(image, {}), ElementsAre("currval"));
+    EXPECT_THAT(codes(image, {.uses_currval = true}), ElementsAre("currval"));
+}
+
 TEST(Verdict, AnUnknownUnnamedStatementMattersOnlyIfItExists) {
     session_image image;
     EXPECT_THAT(codes(image, {.knows_unnamed = false}), IsEmpty());
