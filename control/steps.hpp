@@ -29,7 +29,8 @@ struct cutover_state {
     bool promoted = false;  ///< or maybe promoted: that cannot be undone
     bool committed = false;
 
-    bool start_over = false;  ///< the policy `wait` asks for another drain
+    bool start_over = false;                      ///< the policy `wait` asks for another drain
+    std::chrono::milliseconds wait_backoff{250};  ///< before it does so
     fence_memory memory{};
     lsn marker = 0;
     clock::time_point closed_at{};

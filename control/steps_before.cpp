@@ -11,7 +11,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds wait_backoff_first{250};
 constexpr milliseconds wait_backoff_last{2'000};
 
 step_result<void> refuse_errors(const std::vector<check_row>& checks) {
@@ -161,27 +160,51 @@ void undo_drain(cutover_state& state) {
 
 namespace {
 
-/// The gate is open again: waits until no session is known to be pinned, then asks for another
-/// drain. Pins are re-examined by the standing move order at each session's next boundary.
-step_result<std::string> wait_for_pinned(cutover_state& state, std::size_t pinned) {
+/// Whether any pinned session of `before` has ended or done something since `then`: only that can
+/// have made it movable. Its pins are looked at again in the next pause.
+bool anything_happened(
+    const std::vector<proxy::session_info>& before,
+    const std::vector<proxy::session_info>& now,
+    limits::clock::time_point then
+) {
+    if (std::none_of(before.begin(), before.end(), has_pins)) {
+        return true;  // nobody is pinned, somebody was merely not ready
+    }
+    constexpr milliseconds slack{5};  // ages are coarse: better one drain more than one less
+    const auto since = std::chrono::duration_cast<milliseconds>(limits::clock::now() - then);
+    return std::any_of(before.begin(), before.end(), [&](const proxy::session_info& session) {
+        const auto same = std::find_if(now.begin(), now.end(), [&](const proxy::session_info& s) {
+            return s.id == session.id;
+        });
+        const bool idle = same != now.end() && same->phase == proxy::session_phase::idle;
+        return has_pins(session) && (!idle ? same == now.end() : same->phase_age < since + slack);
+    });
+}
+
+/// The gate is open again: waits until a pinned session may have become movable, then asks for
+/// another drain; less and less often, for each drain pauses everybody.
+step_result<std::string>
+wait_for_pinned(cutover_state& state, const std::vector<proxy::session_info>& sessions) {
+    const auto pinned =
+        static_cast<std::size_t>(std::count_if(sessions.begin(), sessions.end(), has_pins));
     undo_drain(state);
+    const limits::clock::time_point opened = limits::clock::now();
     show(state, "verdict", counted(pinned, "pinned session") + ": gate open, waiting for them");
-    milliseconds pause = wait_backoff_first;
     const limits until{state.overall, &state.world.aborted};
     while (!until.passed() && !until.stopped()) {
-        const limits nap{std::min(until.deadline, limits::clock::now() + pause), until.aborted};
+        const limits nap{
+            std::min(until.deadline, limits::clock::now() + state.wait_backoff), until.aborted};
         wait_for(
             state, [](const proxy::service_progress&) { return false; }, nap
         );
-        pause = std::min(pause * 2, wait_backoff_last);
-        const auto sessions = state.world.service.sessions();
-        if (std::none_of(sessions.begin(), sessions.end(), has_pins)) {
+        if (anything_happened(sessions, state.world.service.sessions(), opened)) {
+            state.wait_backoff = std::min(state.wait_backoff * 2, wait_backoff_last);
             state.start_over = true;
-            return counted(pinned, "pinned session") + " gone, draining again";
+            return std::string("a pinned session has ended or changed: draining again");
         }
     }
     step_failure late = stopped_or_late(until, "sessions that cannot be moved did not end in time");
-    late.rows = session_rows(state.world.service.sessions(), has_pins);
+    late.rows = session_rows(sessions, has_pins);
     return late;
 }
 
@@ -210,7 +233,7 @@ step_result<std::string> verdict(cutover_state& state, limits until) {
     auto rows = session_rows(sessions, has_pins);
     switch (state.asked.on_pinned) {
     case pinned_policy::wait:
-        return wait_for_pinned(state, left);
+        return wait_for_pinned(state, sessions);
     case pinned_policy::terminate:
         state.report.left_behind = std::move(rows);
         return counted(now.settled, "session") + " ready to move, " + std::to_string(left) +

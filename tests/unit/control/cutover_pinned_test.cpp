@@ -61,6 +61,37 @@ TEST(CutoverPinned, WaitOpensTheGateAndDrainsAgain) {
     EXPECT_EQ(std::count(fake.calls.begin(), fake.calls.end(), "open_gate"), 2);
 }
 
+TEST(CutoverPinned, WaitDrainsAgainOnlyAfterThePinnedSessionDidSomething) {
+    for (const bool acts : {false, true}) {
+        fake_world fake;
+        fake.now.settled = 2;
+        fake.now.pinned = 1;
+        fake.rows = {pinned_session()};
+        fake.rows[0].phase = proxy::session_phase::idle;
+        fake.rows[0].phase_age = acts ? std::chrono::milliseconds{0} : std::chrono::hours{1};
+        auto request = asked(replication_kind::logical);
+        request.on_pinned = pinned_policy::wait;
+        request.timeout = std::chrono::milliseconds{20};
+        const auto report = run_cutover(request, fake.world());
+        EXPECT_EQ(report.exit_code, 5);
+        const auto drains = std::count(fake.calls.begin(), fake.calls.end(), "close_gate");
+        EXPECT_EQ(drains > 1, acts) << drains;
+        EXPECT_TRUE(fake.open);
+    }
+}
+
+TEST(CutoverPinned, WaitDrainsAgainWhenNobodyIsPinnedButOneWasNotReady) {
+    fake_world fake;
+    const proxy::service_progress clean = fake.now;
+    fake.now.settled = 2;
+    fake.now.unready = 1;
+    fake.later = {clean};
+    auto request = asked(replication_kind::logical);
+    request.on_pinned = pinned_policy::wait;
+    const auto report = run_cutover(request, fake.world());
+    EXPECT_EQ(report.exit_code, 0) << report.text;
+}
+
 TEST(CutoverPinned, WaitEndsAtTheTimeout) {
     fake_world fake;
     fake.now.settled = 2;
