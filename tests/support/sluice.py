@@ -4,6 +4,7 @@ The programs are taken from PGSLUICE_BUILD/bin, by default <repository>/build/bi
 """
 
 import atexit
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import threading
 
 import yaml
 
-from .cluster import die_with_us, free_port, wait_until
+from .cluster import free_port, wait_until
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -92,17 +93,10 @@ class Sluice:
         """Starts the daemon with the same files as before; with `wait` until it serves."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([program("pgsluice"), "-c", self.config_path],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=die_with_us)
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:
-            self._wait_served()
-        return self
-
-    def _wait_served(self):
-        try:
             wait_until(self._serves, "start of pgsluice", 30)
-        except TimeoutError as late:
-            raise SluiceError(f"{late}\n{self.log_text()}") from None
+        return self
 
     def _serves(self):
         if self.process.poll() is not None:
@@ -254,3 +248,13 @@ def _parse(done):
         except ValueError:
             continue
     return done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def faults(points):
+    """Daemons that are started inside have these fault points: "name=kill|stop|error,..."."""
+    os.environ["PGSLUICE_FAULT"] = points
+    try:
+        yield
+    finally:
+        del os.environ["PGSLUICE_FAULT"]
