@@ -44,14 +44,14 @@ def deadline(request):
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def blue():
     """A server that the tests of one file share; each leaves it running and without sessions."""
     with Cluster("blue") as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def green():
     """A second server, independent of `blue`."""
     with Cluster("green") as server:

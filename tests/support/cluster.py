@@ -9,6 +9,7 @@ go to process ids that were read from this very server: nothing is ever looked u
 """
 
 import atexit
+import ctypes
 import os
 import shutil
 import signal
@@ -20,9 +21,11 @@ import time
 
 import psycopg2
 
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
 DEFAULTS = {
     "listen_addresses": "127.0.0.1",
-    "max_connections": 150,
+    "max_connections": 300,
     "shared_buffers": "64MB",
     "wal_level": "logical",
     "max_wal_senders": 10,
@@ -67,6 +70,11 @@ def wait_until(condition, what, deadline_s=30.0):
         time.sleep(0.01)
 
 
+def die_with_us():
+    """preexec_fn of servers: a test run that is killed must not leave them behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def as_postgres():
     """Arguments of Popen that make a root test run start a program as user `postgres`."""
     if os.geteuid() != 0:
@@ -107,15 +115,22 @@ class _Templates:
         self._paths = {}
 
     def copy_to(self, bindir, data):
+        if not os.path.exists(os.path.join(bindir, "pg_resetwal")):
+            self._initialise(bindir, data)
+            return
         if bindir not in self._paths:
             path = os.path.join(temp_dir("pgsluice-template-"), "data")
-            run_tool(bindir, ["initdb", "-D", path, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                              "--no-locale", "-N"])
-            with open(os.path.join(path, "postgresql.conf"), "a") as conf:
-                conf.write("include 'test.conf'\n")
+            self._initialise(bindir, path)
             self._paths[bindir] = path
         subprocess.run(["cp", "-a", "--reflink=auto", self._paths[bindir], data], check=True)
         self._give_own_identity(bindir, data)
+
+    @staticmethod
+    def _initialise(bindir, data):
+        run_tool(bindir, ["initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                          "--no-locale", "-N"])
+        with open(os.path.join(data, "postgresql.conf"), "a") as conf:
+            conf.write("include 'test.conf'\n")
 
     @staticmethod
     def _give_own_identity(bindir, data):
@@ -188,7 +203,7 @@ class Cluster:
             self.process = subprocess.Popen(
                 [os.path.join(self.bindir, "postgres"), "-D", self.data], cwd="/",
                 env=tool_env(self.bindir), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                **as_postgres())
+                preexec_fn=die_with_us, **as_postgres())
         if wait:
             wait_until(self._answers, f"start of server {self.name}", 60)
         return self
@@ -230,7 +245,7 @@ class Cluster:
 
     def _signal_all(self, number):
         pids = self.pids()
-        for pid in pids:
+        for pid in reversed(pids):
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
@@ -239,7 +254,8 @@ class Cluster:
 
     def kill9(self):
         """kill -9 of the postmaster and its children; returns when all of them are gone."""
-        # The postmaster must not start anything new between the look and the kill.
+        # The postmaster must not start anything new between the look and the kill, and must not die
+        # first: its children would notice and say goodbye to their clients.
         if not self.running():
             return
         self.process.send_signal(signal.SIGSTOP)
@@ -281,6 +297,24 @@ class Cluster:
         self.query(f'CREATE DATABASE "{name}"')
         for script in scripts:
             self.query(script, dbname=name)
+
+    def require_password(self, user, password):
+        """Makes a login role that has to give its password (SCRAM); the others stay trusted."""
+        self.query("SET password_encryption = 'scram-sha-256'; "
+                   f"CREATE ROLE {user} LOGIN PASSWORD '{password}'")
+        with open(os.path.join(self.data, "pg_hba.conf"), "r+") as rules:
+            before = rules.read()
+            rules.seek(0)
+            rules.write(f"host all {user} 127.0.0.1/32 scram-sha-256\n" + before)
+        self.reload()
+        wait_until(lambda: self._asks(user), f"{self.name} to ask {user} for a password")
+
+    def _asks(self, user):
+        try:
+            self.connect(user=user, password="").close()
+            return False
+        except psycopg2.OperationalError:
+            return True
 
     def log_tail(self, characters=3000):
         try:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 
 from .cluster import Cluster, run_tool, wait_until
 
@@ -45,7 +46,7 @@ class LogicalPair:
 
 
 class PhysicalPair:
-    """`old` is a primary, `new` its streaming standby made by pg_basebackup, with a slot."""
+    """`old` is a primary, `new` its streaming standby, which has a slot."""
 
     slot = "app_standby"
 
@@ -55,12 +56,21 @@ class PhysicalPair:
         self.old.create_database(dbname, *scripts)
         self.new = Cluster("new", init=False, **settings)
         conninfo = f"host=127.0.0.1 port={self.old.port} user=postgres application_name={self.slot}"
-        run_tool(self.old.bindir, ["pg_basebackup", "-d", conninfo, "-D", self.new.data, "-X",
-                                   "stream", "-c", "fast", "-C", "-S", self.slot])
+        self._copy(conninfo)
         self.new.configure(primary_conninfo=conninfo, primary_slot_name=self.slot)
         self._mark_as_standby(self.new)
         self.new.start()
         wait_until(self.streaming, "streaming replication", 60)
+
+    def _copy(self, conninfo):
+        if os.path.exists(os.path.join(self.old.bindir, "pg_basebackup")):
+            run_tool(self.old.bindir, ["pg_basebackup", "-d", conninfo, "-D", self.new.data, "-X",
+                                       "stream", "-c", "fast", "-C", "-S", self.slot])
+            return
+        self.old.stop()
+        subprocess.run(["cp", "-a", self.old.data, self.new.data], check=True)
+        self.old.start()
+        self.old.query("SELECT pg_create_physical_replication_slot(%s, true)", self.slot)
 
     @staticmethod
     def _mark_as_standby(server):

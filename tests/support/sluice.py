@@ -17,7 +17,7 @@ import threading
 
 import yaml
 
-from .cluster import free_port, wait_until
+from .cluster import die_with_us, free_port, wait_until
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -93,10 +93,17 @@ class Sluice:
         """Starts the daemon with the same files as before; with `wait` until it serves."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([program("pgsluice"), "-c", self.config_path],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            preexec_fn=die_with_us)
         if wait:
-            wait_until(self._serves, "start of pgsluice", 30)
+            self._wait_served()
         return self
+
+    def _wait_served(self):
+        try:
+            wait_until(self._serves, "start of pgsluice", 30)
+        except TimeoutError as late:
+            raise SluiceError(f"{late}\n{self.log_text()}") from None
 
     def _serves(self):
         if self.process.poll() is not None:
