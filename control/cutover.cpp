@@ -120,6 +120,14 @@ void tell_where_we_are(cutover_state& state, const step_failure& why) {
     show(state, "abort", report.text, true);
 }
 
+/// One part of the way back, between two points where a test may stop or kill the process.
+void undo(cutover_state& state, std::string_view name, void (*run)(cutover_state&)) {
+    const std::string point = "cutover:undo_" + std::string(name);
+    (void)state.world.watcher.fault(point + ":before");
+    run(state);
+    (void)state.world.watcher.fault(point + ":after");
+}
+
 cutover_report go_back(cutover_state& state, const step_failure& why) {
     cutover_report& report = state.report;
     report.exit_code = why.why == setback::deadline ? 5 : 1;
@@ -127,10 +135,10 @@ cutover_report go_back(cutover_state& state, const step_failure& why) {
     report.hint = why.hint;
     report.rows = why.rows;
     show(state, "abort", why.text);
-    steps::undo_fence(state);
-    steps::undo_prepare(state);
+    undo(state, "fence", steps::undo_fence);
+    undo(state, "prepare", steps::undo_prepare);
     journal_abort(state, why.text);
-    steps::undo_drain(state);
+    undo(state, "drain", steps::undo_drain);
     if (state.closed_at != clock::time_point{}) {
         report.hold = since(state.closed_at);
     }

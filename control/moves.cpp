@@ -97,7 +97,7 @@ public:
     }
 
     step_result<void> fault(std::string_view point) override {
-        if (const auto passed = fault_point(point); !passed) {
+        if (const auto passed = fault_point(point, &owner_.aborted_); !passed) {
             return step_failure{setback::failed, passed.error().message, "", {}};
         }
         return {};
