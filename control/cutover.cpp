@@ -138,7 +138,9 @@ cutover_report go_back(cutover_state& state, const step_failure& why) {
     undo(state, "fence", steps::undo_fence);
     undo(state, "prepare", steps::undo_prepare);
     journal_abort(state, why.text);
-    undo(state, "drain", steps::undo_drain);
+    if (!state.fenced || !state.world.stopping.load()) {
+        undo(state, "drain", steps::undo_drain);
+    }  // else the process ends: nobody shall hear 25006 in its last moment
     if (state.closed_at != clock::time_point{}) {
         report.hold = since(state.closed_at);
     }

@@ -114,6 +114,9 @@ struct cutover_world {
     chronicle& journal;
     audience& watcher;
     const std::atomic<bool>& aborted;
+    /// The process is about to end: what cannot be undone soon is left to the next start. Set
+    /// before `aborted`.
+    const std::atomic<bool>& stopping;
 };
 
 }  // namespace pgsluice::control

@@ -186,7 +186,7 @@ outcome service_operations::move(
     show_cutover(asked);
     recorder records(*this, asked, tell);
     const cutover_report report =
-        run_cutover(asked, {traffic_, servers, records, records, aborted_});
+        run_cutover(asked, {traffic_, servers, records, records, aborted_, stopping_});
     end_cutover(report);
     return report_outcome(asked, report);
 }
@@ -227,7 +227,8 @@ outcome service_operations::cutover(const request& given, const progress_sink& t
     }
     recorder records(*this, *asked, tell);
     return rehearsal_outcome(
-        *asked, rehearse_cutover(*asked, {traffic_, *servers, records, records, aborted_})
+        *asked,
+        rehearse_cutover(*asked, {traffic_, *servers, records, records, aborted_, stopping_})
     );
 }
 
@@ -252,7 +253,7 @@ void service_operations::recover(const service_state& found) {
     };
     recorder records(*this, *asked, nobody);
     const cutover_report report = recover_cutover(
-        *found.unfinished, *asked, {traffic_, *servers, records, records, aborted_}
+        *found.unfinished, *asked, {traffic_, *servers, records, records, aborted_, stopping_}
     );
     end_cutover(report);
 }

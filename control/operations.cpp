@@ -116,6 +116,7 @@ void service_operations::stop(std::optional<milliseconds> drain) {
     {
         const std::lock_guard guard(mutex_);
         is_stopping_ = true;
+        stopping_ = true;
     }
     interrupt_and_wait("shutdown");
     if (drain) {

@@ -113,6 +113,7 @@ private:
     bool is_stopping_ = false;
 
     std::atomic<bool> aborted_ = false;
+    std::atomic<bool> stopping_ = false;  ///< as is_stopping_, for a cutover under way
     engine_traffic traffic_;
 };
 

@@ -13,6 +13,8 @@ using clock = limits::clock;
 
 /// One attempt of an undo; a server that is stopped must not use up the whole patience at once.
 constexpr std::chrono::milliseconds undo_attempt{5'000};
+/// The one that is left when the process was told to end.
+constexpr std::chrono::milliseconds last_attempt{2'000};
 
 clock::time_point patience_ends(const cutover_state& state) {
     const bool paused = state.closed_at != clock::time_point{};
@@ -34,7 +36,10 @@ step_result<std::string> fence(cutover_state& state, limits until) {
 void undo_fence(cutover_state& state) {
     const clock::time_point end = patience_ends(state);
     while (state.fenced) {
-        const limits attempt{std::min(end, clock::now() + undo_attempt), nullptr};
+        const bool is_last = state.world.stopping.load() || clock::now() >= end;
+        const limits attempt =
+            is_last ? limits{clock::now() + last_attempt, nullptr}
+                    : limits{std::min(end, clock::now() + undo_attempt), &state.world.stopping};
         auto ok = state.world.servers.unfence(state.memory, attempt);
         if (ok) {
             state.fenced = false;
@@ -42,7 +47,7 @@ void undo_fence(cutover_state& state) {
         }
         // Opening now would hand every client 25006; a server that does not answer at all can hurt
         // nobody more than the pause does.
-        if (clock::now() >= end) {
+        if (is_last) {
             state.report.fence_left = state.memory;
             return;
         }
@@ -51,7 +56,8 @@ void undo_fence(cutover_state& state) {
             "unfence",
             state.asked.from + " still refuses writes, trying again: " + ok.error().text
         );
-        const limits nap{std::min(end, clock::now() + state.asked.undo_interval), nullptr};
+        const limits nap{
+            std::min(end, clock::now() + state.asked.undo_interval), &state.world.stopping};
         wait_for(
             state, [](const proxy::service_progress&) { return false; }, nap
         );

@@ -54,6 +54,20 @@ TEST(CutoverRecovery, KeepsTryingToUnfenceThenOpens) {
     EXPECT_THAT(fake.records, IsEmpty());
 }
 
+TEST(CutoverRecovery, OfAProcessThatEndsIsLeftToTheNextStart) {
+    fake_world fake;
+    fake.open = false;
+    fake.fenced = true;
+    fake.failing["unfence"] = -1;
+    fake.stopping = fake.aborted = true;
+    auto request = asked(replication_kind::logical);
+    request.hold_timeout = std::chrono::hours{1};
+    const auto report = recover_cutover(found(false, false), request, fake.world());
+    EXPECT_EQ(report.exit_code, 1);
+    EXPECT_THAT(fake.calls, ElementsAre("unfence")) << "no second try, and the gate stays closed";
+    EXPECT_THAT(fake.records, IsEmpty());
+}
+
 TEST(CutoverRecovery, OfARetargetNeedsNoServer) {
     fake_world fake;
     fake.open = false;

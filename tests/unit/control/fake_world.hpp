@@ -37,8 +37,9 @@ public:
     bool never_parks = false;
     std::vector<check_row> checks{{"login", check_level::ok, "both answer", ""}};
     std::atomic<bool> aborted{false};
+    std::atomic<bool> stopping{false};
 
-    cutover_world world() { return {*this, *this, *this, *this, aborted}; }
+    cutover_world world() { return {*this, *this, *this, *this, aborted, stopping}; }
 
     // --- traffic
     void close_gate() override {
