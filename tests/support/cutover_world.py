@@ -1,9 +1,13 @@
 """What tests of cutovers share: a pair of servers with a ledger in it, and the proxy before it."""
 
 import contextlib
+import os
+import shutil
+import subprocess
 
 import psycopg2
 
+from .cluster import wait_until
 from .ledger import schema
 from .pairs import LogicalPair, PhysicalPair
 from .sluice import Sluice
@@ -57,3 +61,75 @@ def answer_of(result):
 def cutover(proxy, *arguments):
     return answer_of(proxy.ctl("cutover", "--to", "green", *arguments, check=False,
                                timeout_s=120))
+
+
+def writable(server):
+    """Takes a fence down by hand."""
+    server.query("ALTER SYSTEM RESET default_transaction_read_only")
+    server.reload()
+    wait_until(lambda: server.value("SHOW default_transaction_read_only") == "off", "a reload")
+
+
+class LastingLogicalPair(LogicalPair):
+    """A pair that can be used again after a cutover, whatever became of it."""
+
+    def __init__(self):
+        super().__init__(dbname=DB, scripts=(schema(fill=False),), data=(COUNTED,),
+                         wal_retrieve_retry_interval="100ms")
+
+    def rewind(self):
+        """Both run, `old` is writable and `new` follows it; the ledgers are empty."""
+        for server in (self.old, self.new):
+            if not server.running():
+                server.start()
+            writable(server)
+        if not self.new.value("SELECT subenabled FROM pg_subscription"):
+            wait_until(lambda: not self.follows(), "the end of the apply worker")
+            # The new server's sequence begins again, so that a cutover has to set it.
+            self.new.query("TRUNCATE ledger RESTART IDENTITY", dbname=DB)
+            self.new.query("ALTER SUBSCRIPTION app_sub ENABLE", dbname=DB)
+        wait_until(self.follows, "replication", 60)
+        self.old.query("TRUNCATE ledger", dbname=DB)
+
+    def follows(self):
+        return (self.new.value("SELECT count(pid) FROM pg_stat_subscription") == 1 and
+                self.old.value("SELECT bool_and(active) FROM pg_replication_slots"))
+
+
+class LastingPhysicalPair(PhysicalPair):
+    """A primary and its standby, and a copy of both to begin again from."""
+
+    def __init__(self):
+        super().__init__(dbname=DB, scripts=(schema(fill=True),))
+        self.old.stop()  # waits until the standby has everything
+        self.new.stop()
+        for server in (self.old, self.new):
+            subprocess.run(["cp", "-a", server.data, server.data + ".saved"], check=True)
+        self._go_on()
+
+    def _go_on(self):
+        self.old.start()
+        self.new.start()
+        wait_until(self.streaming, "streaming replication", 60)
+
+    def rewind(self):
+        """Both are as they were in the beginning."""
+        for server in (self.old, self.new):
+            server.kill9()
+            shutil.rmtree(server.data)
+            subprocess.run(["cp", "-a", "--reflink=auto", server.data + ".saved", server.data],
+                           check=True)
+        self._go_on()
+
+
+@contextlib.contextmanager
+def traced():
+    """Daemons that are started inside write down the fault points they pass; yields the file."""
+    path = os.path.join("/tmp", f"pgsluice-trace-{os.getpid()}")
+    os.environ["PGSLUICE_FAULT_TRACE"] = path
+    open(path, "w").close()
+    try:
+        yield path
+    finally:
+        del os.environ["PGSLUICE_FAULT_TRACE"]
+        os.unlink(path)
