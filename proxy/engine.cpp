@@ -3,6 +3,7 @@
 #include "proxy/cancel.hpp"
 #include "proxy/service.hpp"
 #include "proxy/session.hpp"
+#include "proxy/stream.hpp"
 #include "proxy/worker.hpp"
 
 #include <cerrno>
@@ -48,6 +49,7 @@ result<int> open_listener(const endpoint& at) {
     } else {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+        tune_tcp(fd);  // what is accepted inherits it
     }
     if (family == AF_INET6) {
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);

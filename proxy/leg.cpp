@@ -344,7 +344,7 @@ task<io_result> exchange(
         wake_sink sink(point);
         l.io.watch(EPOLLIN | (unsent.empty() ? 0U : EPOLLOUT), &sink);
         const wake why = co_await point.until(deadline);
-        l.io.unwatch();
+        l.io.rest();
         if (why != wake::event) {
             co_return io_result{
                 io_result::status::failed, 0, why == wake::deadline ? ETIMEDOUT : ECANCELED};

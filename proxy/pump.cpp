@@ -154,6 +154,9 @@ void pump::read_client() {
     const io_result r = client_.recv(scratch_.subspan(kept));
     if (r.done()) {
         take_from_client(scratch_.first(kept + r.bytes));
+        if (terminate_) {
+            set_interest();
+        }
     } else if (r.what == io_result::status::end) {
         client_finished();
     } else if (r.over()) {
@@ -361,7 +364,7 @@ void pump::set_interest() {
     std::uint32_t from_client = 0;
     if (parked_) {
         from_client = client_seen_ ? 0U : waits() ? EPOLLRDHUP : EPOLLIN;
-    } else if (!client_eof_ && !holding_ && to_backend_.empty()) {
+    } else if (!client_eof_ && !terminate_ && !holding_ && to_backend_.empty()) {
         from_client = EPOLLIN;
     }
     client_.watch(from_client | (to_client_.empty() ? 0U : EPOLLOUT), &client_side_);

@@ -94,6 +94,7 @@ public:
     bool may_tell_client() const noexcept { return from_backend_.between_messages(); }
     /// The last thing the backend said was an error: the client knows why it went.
     bool backend_said_why() const noexcept { return error_last_; }
+    bool backend_over() const noexcept { return backend_eof_; }
     bool client_slow() const noexcept { return !to_client_.empty(); }
 
     /// Park at every Nth boundary; 0 never.

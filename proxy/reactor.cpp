@@ -116,7 +116,21 @@ void reactor::dispatch(epoll_event& event) {
         drain_counter(wakeup_);
         run_posted();
     } else if (event.data.ptr != nullptr) {
-        static_cast<io_watch*>(event.data.ptr)->sink_->on_io(event.events);
+        auto& watch = *static_cast<io_watch*>(event.data.ptr);
+        if (watch.sink_ != nullptr) [[likely]] {
+            watch.sink_->on_io(event.events);
+        } else {
+            remove(watch);
+        }
+    }
+}
+
+/// Events of the present batch that were not delivered yet.
+void reactor::forget_pending(const io_watch& w) noexcept {
+    for (epoll_event& event : batch_) {
+        if (event.data.ptr == &w) {
+            event.data.ptr = nullptr;
+        }
     }
 }
 
@@ -185,11 +199,7 @@ void reactor::set(io_watch& w, std::uint32_t events) {
 
 void reactor::set(io_watch& w, std::uint32_t events, io_sink* sink) {
     if (w.sink_ != sink) {
-        for (epoll_event& event : batch_) {
-            if (event.data.ptr == &w) {
-                event.data.ptr = nullptr;
-            }
-        }
+        forget_pending(w);
         w.sink_ = sink;
     }
     set(w, events);
@@ -200,14 +210,15 @@ void reactor::remove(io_watch& w) noexcept {
         return;
     }
     epoll_ctl(epoll_, EPOLL_CTL_DEL, w.fd_, nullptr);
-    for (epoll_event& event : batch_) {
-        if (event.data.ptr == &w) {
-            event.data.ptr = nullptr;
-        }
-    }
+    forget_pending(w);
     w.fd_ = -1;
     w.sink_ = nullptr;
     w.events_ = 0;
+}
+
+void reactor::rest(io_watch& w) noexcept {
+    forget_pending(w);
+    w.sink_ = nullptr;
 }
 
 void reactor::arm(wait_point& p) {

@@ -36,6 +36,8 @@ public:
     io_watch(const io_watch&) = delete;
     io_watch& operator=(const io_watch&) = delete;
 
+    bool is_registered() const noexcept { return fd_ >= 0; }
+
 private:
     friend class reactor;
     io_sink* sink_ = nullptr;
@@ -120,6 +122,9 @@ public:
     void set(io_watch& w, std::uint32_t events);
     void set(io_watch& w, std::uint32_t events, io_sink* sink);
     void remove(io_watch& w) noexcept;
+    /// Nobody listens for now. epoll is only told when an event comes all the same; whoever listens
+    /// again before then has saved two system calls. Afterwards `w` may be registered or not.
+    void rest(io_watch& w) noexcept;
 
     /// Now, as of a vDSO call; for cold paths and stamps.
     static steady_time now() noexcept { return std::chrono::steady_clock::now(); }
@@ -136,6 +141,7 @@ private:
     void run_posted();
     void run_ready();
     void dispatch(epoll_event& event);
+    void forget_pending(const io_watch& w) noexcept;
 
     int epoll_ = -1;
     int timer_ = -1;

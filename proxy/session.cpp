@@ -290,8 +290,10 @@ task<void> session::wind_up() {
                 reactor::now() + goodbye_time
             );
         }
-        static constexpr std::array<std::uint8_t, 5> terminate{'X', 0, 0, 0, 4};
-        [[maybe_unused]] const io_result sent = leg_->io.send(terminate);
+        if (!pump_.backend_over()) {
+            static constexpr std::array<std::uint8_t, 5> terminate{'X', 0, 0, 0, 4};
+            [[maybe_unused]] const io_result sent = leg_->io.send(terminate);
+        }
         leg_->io.close();
     }
     if (!client_.is_open() || client_hung_up_ || pump_.end() == pump_end::client_gone) {

@@ -37,7 +37,7 @@ await_events(stream& s, wait_point& point, std::uint32_t events, steady_time dea
     while (why == wake::event && sink.take() == 0) {  // a wake of an earlier wait is no readiness
         why = co_await point.until(deadline);
     }
-    s.unwatch();
+    s.rest();
     if (why == wake::cancelled) {
         co_return failed(ECANCELED);
     }
@@ -87,19 +87,19 @@ void stream::abort() noexcept {
 }
 
 void stream::watch(std::uint32_t events, io_sink* sink) {
-    if (watched_) {
+    if (watch_.is_registered()) {
         reactor_.set(watch_, events, sink);
     } else {
         reactor_.add(watch_, fd_, events, sink);
-        watched_ = true;
     }
 }
 
 void stream::unwatch() noexcept {
-    if (watched_) {
-        reactor_.remove(watch_);
-        watched_ = false;
-    }
+    reactor_.remove(watch_);
+}
+
+void stream::rest() noexcept {
+    reactor_.rest(watch_);
 }
 
 task<io_result>

@@ -56,6 +56,8 @@ public:
     /// Registers for `events` (0 hears only of errors and hang-ups); the sink hears them.
     void watch(std::uint32_t events, io_sink* sink);
     void unwatch() noexcept;
+    /// As unwatch(), in the expectation that somebody will watch() again soon.
+    void rest() noexcept;
 
     reactor& loop() const noexcept { return reactor_; }
 
@@ -63,7 +65,6 @@ private:
     reactor& reactor_;
     io_watch watch_;
     int fd_ = -1;
-    bool watched_ = false;
 };
 
 /// Turns readiness into a wake of a coroutine.

@@ -34,9 +34,6 @@ void listener::on_io(std::uint32_t) {
         auto* address = reinterpret_cast<sockaddr*>(&from.address);
         const int client = ::accept4(fd_, address, &from.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
-            if (from.address.ss_family != AF_UNIX) {
-                tune_tcp(client);
-            }
             from.text = address_text(from);
             worker_.at(service_).accept(client, from);
             continue;
