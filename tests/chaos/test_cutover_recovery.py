@@ -92,7 +92,8 @@ def test_sigterm_ends_a_recovery_that_hangs_and_the_next_start_does_the_rest():
 def test_sigterm_in_the_pause_takes_the_fence_down_before_it_ends():
     with world().proxy("cutover:catch_up:before=hold") as proxy, world().load(proxy) as ledger:
         running = proxy.ctl_start("cutover", "--to", "green")
-        proxy.wait_status(lambda s: s["cutover"] and s["cutover"]["step"] == "catch_up", "the pause")
+        proxy.wait_status(lambda s: s["cutover"] and s["cutover"]["step"] == "catch_up",
+                          "the pause")
         proxy.stop()
         assert running.finish()[0] != 0
         assert world().pair.old.value("SHOW default_transaction_read_only") == "off"
