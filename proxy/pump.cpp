@@ -324,7 +324,7 @@ void pump::flush(stream& to, std::vector<std::uint8_t>& pending, pump_end if_gon
             backend_->shutdown_send();
         }
         if (&to == &client_ && backend_eof_) {
-            finish(pump_end::backend_gone);
+            finish(why_backend_went());
             return;
         }
     }
@@ -342,10 +342,14 @@ void pump::client_finished() {
 void pump::backend_finished() {
     backend_eof_ = true;
     if (to_client_.empty()) {
-        finish(client_eof_ || terminate_ ? pump_end::client_gone : pump_end::backend_gone);
+        finish(why_backend_went());
     } else {
         set_interest();
     }
+}
+
+pump_end pump::why_backend_went() const noexcept {
+    return client_eof_ || terminate_ ? pump_end::client_gone : pump_end::backend_gone;
 }
 
 void pump::finish(pump_end why) {
@@ -370,9 +374,13 @@ void pump::set_interest() {
     client_.watch(from_client | (to_client_.empty() ? 0U : EPOLLOUT), &client_side_);
     if (!lent_) {
         const bool read = !backend_eof_ && to_client_.empty();
-        backend_->watch(
-            (read ? EPOLLIN : 0U) | (to_backend_.empty() ? 0U : EPOLLOUT), &backend_side_
-        );
+        const std::uint32_t from_backend =
+            (read ? EPOLLIN : 0U) | (backend_eof_ || to_backend_.empty() ? 0U : EPOLLOUT);
+        if (from_backend == 0) {
+            backend_->unwatch();  // epoll reports a hang-up whether it is asked for or not
+        } else {
+            backend_->watch(from_backend, &backend_side_);
+        }
     }
 }
 

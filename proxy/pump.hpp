@@ -123,6 +123,7 @@ private:
     void flush(stream& to, std::vector<std::uint8_t>& pending, pump_end if_gone);
     void client_finished();
     void backend_finished();
+    pump_end why_backend_went() const noexcept;
     bool at_boundary() const noexcept;
     void after_backend();
     void park();

@@ -2,6 +2,7 @@
 
 import pytest
 
+from support.cluster import settled
 from support.conversations import CONVERSATIONS, SCHEMA, held
 from support.sluice import Sluice, built
 from support.wire import (GSSENC_REQUEST, PROTOCOL_3_0, SSL_REQUEST, Wire, frame, kinds, query,
@@ -159,6 +160,20 @@ def test_half_closed_client_still_gets_its_answers(proxy, server):
         with Wire(endpoint.host, endpoint.port, "postgres") as wire:
             wire.send(query("SELECT 1"), query("SELECT repeat('x', 3000000)"), query("SELECT 3"))
             wire.half_close()
+            return wire.read_to_end()
+    assert session(proxy) == session(server)
+
+
+@pytest.mark.direct
+def test_half_closed_client_that_reads_slowly_still_gets_its_answers(proxy, server):
+    """The server may be long gone when the client takes the rest: that is no lost backend."""
+    def session(endpoint):
+        with Wire(endpoint.host, endpoint.port, "postgres", application_name="slow",
+                  receive_bytes=4096) as wire:
+            wire.send(query("SELECT repeat('x', 100) FROM generate_series(1, 40000)"))
+            wire.half_close()
+            settled(lambda: tuple(server.query("SELECT state, wait_event FROM pg_stat_activity "
+                                               "WHERE application_name = 'slow'")))
             return wire.read_to_end()
     assert session(proxy) == session(server)
 

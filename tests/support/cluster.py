@@ -70,6 +70,18 @@ def wait_until(condition, what, deadline_s=30.0):
         time.sleep(0.01)
 
 
+def settled(measure, looks=15):
+    """Waits until a measure has been the same for a number of looks; its value."""
+    history = []
+
+    def look():
+        history.append(measure())
+        return len(history) >= looks and len(set(history[-looks:])) == 1
+
+    wait_until(look, "a measure that stands still", 60)
+    return history[-1]
+
+
 def die_with_us():
     """preexec_fn of servers: a test run that is killed must not leave them behind."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

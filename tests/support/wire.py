@@ -147,16 +147,30 @@ class Closed(Exception):
         self.partial = partial
 
 
-class Wire:
-    """A connection. With `user` the startup is sent and its answer read into `.startup`."""
+def _connected(address, timeout_s, receive_bytes):
+    if receive_bytes is None:
+        return socket.create_connection(address, timeout_s)
+    plain = socket.socket()
+    plain.settimeout(timeout_s)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)  # before connecting
+    plain.connect(address)
+    return plain
 
-    def __init__(self, host, port, user=None, dbname="postgres", timeout_s=30, **parameters):
+
+class Wire:
+    """A connection. With `user` the startup is sent and its answer read into `.startup`.
+
+    `receive_bytes` limits what the kernel takes in for a client that does not read.
+    """
+
+    def __init__(self, host, port, user=None, dbname="postgres", timeout_s=30, receive_bytes=None,
+                 **parameters):
         if host.startswith("/"):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(timeout_s)
             self.socket.connect(f"{host}/.s.PGSQL.{port}")
         else:
-            self.socket = socket.create_connection((host, port), timeout_s)
+            self.socket = _connected((host, port), timeout_s, receive_bytes)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = (host, port)
         self.buffer = b""
