@@ -194,7 +194,8 @@ void pump::take_from_client(std::span<std::uint8_t> bytes) {
         violation_ = from_client_.broken()
                          ? "invalid message length"
                          : "invalid frontend message type " + std::to_string(visitor.bad_type);
-        finish(pump_end::client_violation);
+        empty(held_);
+        client_finished();  // what came before is answered first, as by the server itself
         return;
     }
     if (used == bytes.size()) {
@@ -349,6 +350,9 @@ void pump::backend_finished() {
 }
 
 pump_end pump::why_backend_went() const noexcept {
+    if (!violation_.empty()) {
+        return pump_end::client_violation;
+    }
     return client_eof_ || terminate_ ? pump_end::client_gone : pump_end::backend_gone;
 }
 

@@ -17,7 +17,7 @@ enum class pump_end : std::uint8_t {
     none,             ///< it still runs (or is parked)
     client_gone,      ///< closed, reset, or said Terminate
     backend_gone,     ///< everything it had said was passed on
-    client_violation  ///< the client's bytes are not protocol; see violation()
+    client_violation  ///< the client's bytes were not protocol, and all before them is answered
 };
 
 /// Hears of what the session's coroutine has to act on. Called from within the pump's own event:

@@ -5,8 +5,8 @@ import pytest
 from support.cluster import settled
 from support.conversations import CONVERSATIONS, SCHEMA, held
 from support.sluice import Sluice, built
-from support.wire import (GSSENC_REQUEST, PROTOCOL_3_0, SSL_REQUEST, Wire, frame, kinds, query,
-                          startup, sync, terminate)
+from support.wire import (GSSENC_REQUEST, PROTOCOL_3_0, SSL_REQUEST, Wire, bind, copy_data,
+                          execute, flush, frame, kinds, parse, query, startup, sync, terminate)
 
 BYTEWISE_MAX = 4000
 
@@ -209,3 +209,33 @@ def test_garbage_is_a_protocol_violation(garbage, proxy):
         assert wire.read_until("E")[-1].sqlstate() == "08P01"
     with Wire(proxy.host, proxy.port, "postgres") as other:
         assert other.value("SELECT 'undisturbed'") == "undisturbed"
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("earlier", [
+    query("SELECT 1") + query("SELECT repeat('x', 3000000)"),
+    query("SELECT pg_sleep(0.2), 'slow'"),
+    parse("SELECT 'synced'") + bind() + execute() + sync(),
+    parse("SELECT 'flushed'") + bind() + execute() + flush(),
+    query("INSERT INTO wire.t VALUES (1000)") + query("DELETE FROM wire.t WHERE a = 1000"),
+    query("BEGIN; SELECT 1"),
+], ids=["queries", "a slow one", "extended", "flushed", "writes", "a transaction"])
+@pytest.mark.parametrize("garbage", [frame(b"!", b"what"), frame(b"p", b"secret\0")], ids=repr)
+def test_what_came_before_garbage_is_answered_first(earlier, garbage, proxy, server):
+    def session(endpoint):
+        with Wire(endpoint.host, endpoint.port, "postgres") as wire:
+            wire.send(earlier + garbage)
+            messages = wire.read_to_end()
+            return messages[:-1], messages[-1].fields()["S"], messages[-1].sqlstate()
+    seen, expected = session(proxy), session(server)
+    assert shorten(seen[0]) == shorten(expected[0])
+    assert seen == expected
+
+
+def test_garbage_within_a_copy_ends_it_and_the_session(proxy, server):
+    with Wire(proxy.host, proxy.port, "postgres") as wire:
+        wire.send(query("TRUNCATE wire.t"), query("COPY wire.t FROM STDIN"))
+        wire.read_until("G")
+        wire.send(copy_data(b"1\tone\n"), frame(b"!", b"what"))
+        assert wire.read_to_end()[-1].sqlstate() == "08P01"
+    assert server.value("SELECT count(*) FROM wire.t") == 0
