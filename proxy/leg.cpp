@@ -69,6 +69,15 @@ failure broken_login(const std::string& what) {
         .hint = {}};
 }
 
+/// What the server itself would say; 57014 is query_canceled.
+failure no_answer_in_time() {
+    return {
+        .sqlstate = "57014",
+        .message = "canceling authentication due to timeout",
+        .detail = "the client did not answer the request for its credentials in time",
+        .hint = {}};
+}
+
 std::string_view auth_name(std::int32_t request) {
     switch (request) {
     case 3:
@@ -228,6 +237,9 @@ task<login_result> login_run::relay_answer() {
                 std::string(sqlstate::protocol_violation), "invalid password packet", {}, {}}};
         }
         const io_result r = co_await read_more(client_->io, point_, from_client, deadline_);
+        if (r.error == ETIMEDOUT) {
+            co_return login_failure{no_answer_in_time()};
+        }
         if (!r.done()) {
             co_return login_failure{.why = {}, .client_gone = true};
         }

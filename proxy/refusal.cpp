@@ -47,8 +47,17 @@ failure backend_lost(const service_settings& settings, std::uint32_t backend) {
         "Reconnect and find out whether the last statement took effect."};
 }
 
-failure violation(const std::string& what) {
-    return {std::string(sqlstate::protocol_violation), what, {}, {}};
+failure violation(const service_settings& settings, const std::string& what) {
+    return {
+        std::string(sqlstate::protocol_violation), what, "Service \"" + settings.name + "\".", {}};
+}
+
+failure shutting_down(const service_settings& settings) {
+    return {
+        std::string(sqlstate::admin_shutdown),
+        "terminating connection because pgsluice is shutting down",
+        "An operator stops the proxy in front of service \"" + settings.name + "\".",
+        {}};
 }
 
 }  // namespace pgsluice::proxy::refusal

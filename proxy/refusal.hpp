@@ -22,6 +22,9 @@ failure please_wait(const service_settings& settings);
 failure backend_lost(const service_settings& settings, std::uint32_t backend);
 
 /// 08P01, for bytes that are not the protocol.
-failure violation(const std::string& what);
+failure violation(const service_settings& settings, const std::string& what);
+
+/// 57P01, for every client of a daemon that stops.
+failure shutting_down(const service_settings& settings);
 
 }  // namespace pgsluice::proxy::refusal

@@ -86,6 +86,10 @@ task<bool> session::start_up() {
             std::holds_alternative<protocol::SSLRequest>(complete.packet) ||
             std::holds_alternative<protocol::GSSENCRequest>(complete.packet);
         if (asks_encryption && ++encryption_requests > encryption_requests_max) {
+            failure why = refusal::violation(
+                shard_.settings(), "too many requests for encryption before the startup packet"
+            );
+            co_await tell_and_close(std::move(why));
             co_return false;
         }
         const bool goes_on = co_await answer_startup(complete.packet);
@@ -220,7 +224,8 @@ task<bool> session::log_in_client() {
         shard_counters::bump(shard_.counters().logins_failed);
         if (!in.error().client_told && !in.error().client_gone && !farewell_) {
             failure why = in.error().why;
-            why.detail = "backend \"" + target.name + "\": " + why.detail;
+            why.detail = "Service \"" + settings->name + "\", backend \"" + target.name +
+                         "\": " + why.detail;
             co_await tell_and_close(std::move(why));
         }
         co_return false;
@@ -315,7 +320,7 @@ std::optional<failure> session::parting_words() const {
         return farewell_;
     }
     if (pump_.end() == pump_end::client_violation) {
-        return refusal::violation(pump_.violation());
+        return refusal::violation(shard_.settings(), pump_.violation());
     }
     if (pump_.end() == pump_end::backend_gone && !pump_.backend_said_why()) {
         return refusal::backend_lost(shard_.settings(), leg_->backend);

@@ -1,5 +1,6 @@
 #include "proxy/worker.hpp"
 
+#include "proxy/refusal.hpp"
 #include "proxy/session.hpp"
 
 #include <spdlog/spdlog.h>
@@ -80,12 +81,8 @@ void worker::shut_down() {
     loop_.post([this] {
         closing_ = true;
         listeners_.clear();
-        const farewell goodbye{
-            std::string(sqlstate::admin_shutdown),
-            "terminating connection because pgsluice is shutting down",
-            {},
-            {}};
         for (const auto& s : shards_) {
+            const farewell goodbye = refusal::shutting_down(s->settings());
             s->wind_up();
             s->for_each([&](session& each) { each.terminate(goodbye); });
         }

@@ -211,7 +211,9 @@ def test_stop_says_57P01_to_every_client(blue):
     wires = [client(proxy) for _ in range(10)]
     proxy.stop()
     for wire in wires:
-        assert [m.sqlstate() for m in wire.read_to_end() if m.kind == "E"] == ["57P01"]
+        errors = [m.fields() for m in wire.read_to_end() if m.kind == "E"]
+        assert [e["C"] for e in errors] == ["57P01"]
+        assert '"app"' in errors[0]["D"]
         wire.close()
     with pytest.raises(OSError):
         Wire(proxy.host, proxy.port)
