@@ -2,13 +2,16 @@
 
 # ctest: serial
 
+import json
 import os
 import re
+import signal
+import subprocess
 import threading
 
 import pytest
 
-from support.cluster import wait_until
+from support.cluster import settled, wait_until
 from support.sluice import Sluice
 from support.wire import Wire, copy_data, copy_done, query
 
@@ -34,18 +37,6 @@ def assert_bounded(proxy, before):
         assert peak_kib(proxy) - before < ALLOWED_KIB
 
 
-def settled(measure, looks=15):
-    """Waits until a measure has been the same for a number of looks; its value."""
-    history = []
-
-    def look():
-        history.append(measure())
-        return len(history) >= looks and len(set(history[-looks:])) == 1
-
-    wait_until(look, "a measure that stands still", 60)
-    return history[-1]
-
-
 def test_client_that_reads_nothing_while_200_mb_are_produced(proxy, blue):
     with Wire(proxy.host, proxy.port, "postgres", application_name="slow reader") as wire:
         wire.run("SELECT 1")
@@ -67,6 +58,60 @@ def test_client_that_reads_nothing_while_200_mb_are_produced(proxy, blue):
             message = wire.read()
         assert (rows, total) == (ROWS, ROWS * ROW_BYTES)
         assert_bounded(proxy, before)
+
+
+@pytest.fixture
+def before(proxy):
+    """The peak of a daemon that has had a client."""
+    with Wire(proxy.host, proxy.port, "postgres") as wire:
+        wire.run("SELECT 1")
+    return peak_kib(proxy)
+
+
+@pytest.fixture
+def stopped_client(proxy, blue, tmp_path):
+    """A psql that was stopped within a result of 200 MB, and where its output goes."""
+    output = tmp_path / "output"
+    rows = f"SELECT repeat('x', {ROW_BYTES}) FROM generate_series(1, {ROWS})"
+    command = ["psql", "-X", "-h", proxy.host, "-p", str(proxy.port), "-U", "postgres", "-c",
+               f"COPY ({rows}) TO STDOUT", "postgres"]
+    with open(output, "wb") as file:
+        psql = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file,
+                                stderr=subprocess.PIPE,
+                                env={**os.environ, "PGAPPNAME": "stopped"})
+    try:
+        wait_until(lambda: output.stat().st_size > 0, "the first rows")
+        psql.send_signal(signal.SIGSTOP)
+        settled(lambda: tuple(blue.query("SELECT state, wait_event FROM pg_stat_activity "
+                                         "WHERE application_name = 'stopped'")))
+        yield psql, output
+    finally:
+        psql.kill()
+        psql.wait()
+        psql.stderr.close()
+
+
+def test_client_that_is_stopped_gets_everything_when_it_goes_on(proxy, before, stopped_client):
+    psql, output = stopped_client
+    with Wire(proxy.host, proxy.port, "postgres") as other:
+        assert other.value("SELECT 'undisturbed'") == "undisturbed"
+    psql.send_signal(signal.SIGCONT)
+    assert psql.wait(60) == 0
+    assert psql.stderr.read() == b""
+    assert output.stat().st_size == ROWS * (ROW_BYTES + 1)
+    assert_bounded(proxy, before)
+
+
+def test_client_that_is_stopped_blocks_a_pause_and_can_be_ended(proxy, stopped_client):
+    psql, _ = stopped_client
+    code, answer = proxy.ctl("pause", "--timeout", "300ms", check=False)
+    assert code == 5 and "stopped" in json.dumps(answer)
+    proxy.ctl("pause", "--timeout", "300ms", "--on-timeout", "terminate")
+    proxy.wait_status(lambda s: s["sessions"]["total"] == 0, "the end of the stopped client")
+    proxy.ctl("resume")
+    psql.send_signal(signal.SIGCONT)
+    assert psql.wait(60) != 0
+    assert psql.stderr.read() != b""
 
 
 def test_server_that_reads_nothing_while_200_mb_are_copied_in(proxy, blue):
