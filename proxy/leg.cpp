@@ -47,7 +47,7 @@ task<io_result>
 read_more(stream& s, wait_point& point, std::vector<std::uint8_t>& buffer, steady_time deadline) {
     const std::size_t before = buffer.size();
     buffer.resize(before + read_bytes);
-    const io_result r = co_await read_some(s, point, std::span(buffer).subspan(before), deadline);
+    const io_result r = co_await read_answer(s, point, std::span(buffer).subspan(before), deadline);
     buffer.resize(before + r.bytes);
     co_return r;
 }

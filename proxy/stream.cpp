@@ -116,6 +116,15 @@ read_some(stream& s, wait_point& point, std::span<std::uint8_t> into, steady_tim
     }
 }
 
+task<io_result>
+read_answer(stream& s, wait_point& point, std::span<std::uint8_t> into, steady_time deadline) {
+    const io_result waited = co_await await_events(s, point, EPOLLIN, deadline);
+    if (!waited.done()) {
+        co_return waited;
+    }
+    co_return co_await read_some(s, point, into, deadline);
+}
+
 task<io_result> write_all(stream& s, wait_point& point, byte_view bytes, steady_time deadline) {
     while (!bytes.empty()) {
         const io_result r = s.send(bytes);
@@ -152,6 +161,15 @@ connect_to(stream& s, wait_point& point, const endpoint& address, steady_time de
     // A unix socket whose backlog is full says EAGAIN and cannot be waited for: it counts as
     // refused.
     if (errno != EINPROGRESS) {
+        const int error = errno;
+        s.close();
+        co_return failed(error);
+    }
+    // On one machine the connection stands, or is refused, already; EAGAIN says neither.
+    if (::send(fd, "", 0, MSG_NOSIGNAL) == 0) {
+        co_return io_result{};
+    }
+    if (errno != EAGAIN) {
         const int error = errno;
         s.close();
         co_return failed(error);

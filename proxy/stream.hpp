@@ -87,6 +87,10 @@ private:
 task<io_result>
 read_some(stream& s, wait_point& point, std::span<std::uint8_t> into, steady_time deadline);
 
+/// As read_some(), for an answer that cannot be there yet: does not look before it waits.
+task<io_result>
+read_answer(stream& s, wait_point& point, std::span<std::uint8_t> into, steady_time deadline);
+
 /// Sends all of `bytes`, which must stay valid. Errors as for read_some().
 task<io_result> write_all(stream& s, wait_point& point, byte_view bytes, steady_time deadline);
 

@@ -18,7 +18,7 @@ inline constexpr std::string_view smallest = R"(services:
 
 /// A file of the repository.
 inline std::string file_text(const std::string& relative) {
-    const auto root = std::filesystem::path(__FILE__).parent_path() / "../../..";
+    const auto root = std::filesystem::path(PGSLUICE_SOURCE_DIR);
     std::ifstream file(root / relative);
     std::ostringstream text;
     text << file.rdbuf();
