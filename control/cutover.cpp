@@ -49,13 +49,20 @@ step_result<std::string> perform(cutover_state& state, const step& one) {
     return done;
 }
 
+/// Between a close of the gate and its opening.
+bool is_holding(const cutover_state& state) {
+    return state.closed_at != clock::time_point{} && state.opened_at == clock::time_point{};
+}
+
 /// Runs one step and writes down how long it took; its failure comes back with its name.
 step_result<void> run_step(cutover_state& state, const step& one) {
     show(state, one.name, std::string(one.does));
     const clock::time_point start = clock::now();
+    const bool was_paused = is_holding(state);
     step_result<std::string> done = perform(state, one);
+    const bool is_paused = was_paused || is_holding(state);
     const std::string text = done ? *done : done.error().text;
-    state.report.steps.push_back({std::string(one.name), since(start), text});
+    state.report.steps.push_back({std::string(one.name), since(start), text, is_paused});
     show(state, one.name, text, true);
     if (done) {
         return {};
@@ -65,12 +72,31 @@ step_result<void> run_step(cutover_state& state, const step& one) {
     return failure;
 }
 
-microseconds spent_in(const cutover_report& report, std::string_view name) {
-    microseconds sum{0};
-    for (const step_report& one : report.steps) {
-        sum += one.name == name ? one.took : microseconds{0};
+/// The steps whose time is not the proxy's: others have to do something.
+bool waits_for_servers(const step_report& one) {
+    return one.name == "catch_up" || one.name == "promote";
+}
+
+microseconds between(clock::time_point start, clock::time_point end) {
+    return std::chrono::duration_cast<microseconds>(end - start);
+}
+
+/// The figures of the last pause, as far as it has come.
+pause_figures figures_of(const cutover_state& state) {
+    pause_figures pause;
+    if (state.closed_at == clock::time_point{}) {
+        return pause;
     }
-    return sum;
+    const bool is_open = state.opened_at != clock::time_point{};
+    const clock::time_point end = is_open ? state.opened_at : clock::now();
+    const bool all_parked = state.parked_at != clock::time_point{};
+    pause.held = between(state.closed_at, end);
+    pause.drained = all_parked ? between(state.closed_at, state.parked_at) : pause.held;
+    for (const step_report& one : state.report.steps) {
+        pause.waited += one.in_pause && waits_for_servers(one) ? one.took : microseconds{0};
+    }
+    pause.added = pause.held - pause.drained - pause.waited;
+    return pause;
 }
 
 /// The journal's last word on an abort. Without it a restart takes everything back once more, which
@@ -79,8 +105,13 @@ void journal_abort(cutover_state& state, const std::string& why) {
     if (!state.begun || state.report.fence_left) {
         return;
     }
-    auto ok =
-        append(state, {.kind = record_kind::aborted, .text = why, .steps = state.report.steps});
+    auto ok = append(
+        state,
+        {.kind = record_kind::aborted,
+         .text = why,
+         .steps = state.report.steps,
+         .pause = figures_of(state)}
+    );
     if (!ok) {
         state.report.hint = ok.error().text;
     }
@@ -141,9 +172,7 @@ cutover_report go_back(cutover_state& state, const step_failure& why) {
     if (!state.fenced || !state.world.stopping.load()) {
         undo(state, "drain", steps::undo_drain);
     }  // else the process ends: nobody shall hear 25006 in its last moment
-    if (state.closed_at != clock::time_point{}) {
-        report.hold = since(state.closed_at);
-    }
+    report.pause = figures_of(state);
     if (state.fenced) {
         tell_where_we_are(state, why);
         report.hint = why.hint;
@@ -156,14 +185,17 @@ cutover_report go_back(cutover_state& state, const step_failure& why) {
 cutover_report finish(cutover_state& state) {
     cutover_report& report = state.report;
     report.fence_left.reset();  // a server that was left stays fenced
-    report.added = report.hold - spent_in(report, "catch_up") - spent_in(report, "promote");
+    report.pause = figures_of(state);
     report.text = counted(report.switched, "session") + " moved from " + state.asked.from + " to " +
                   state.asked.to;
     std::string notes;
     for (const std::string& note : state.operator_notes) {
         notes += (notes.empty() ? "" : "; ") + note;
     }
-    auto ok = append(state, {.kind = record_kind::done, .text = notes, .steps = report.steps});
+    auto ok = append(
+        state,
+        {.kind = record_kind::done, .text = notes, .steps = report.steps, .pause = report.pause}
+    );
     if (!ok) {
         notes += (notes.empty() ? "" : "; ") + ok.error().text;
     }
@@ -257,7 +289,7 @@ cutover_report recover_cutover(
 ) {
     cutover_state state = new_state(request, world);
     state.begun = true;
-    state.closed_at = state.started;
+    state.closed_at = state.parked_at = state.started;
     state.gate_closed = !world.service.gate_open();
     state.memory = found.begun.fence.value_or(fence_memory{});
     state.committed = found.committed;

@@ -67,8 +67,7 @@ struct cutover_report {
     std::uint32_t switched = 0;            ///< moved alive
     std::uint32_t lost = 0;                ///< could not follow after the switch
     std::vector<std::string> left_behind;  ///< ended by the policy for pinned sessions
-    std::chrono::microseconds hold{0};     ///< gate closed to gate open
-    std::chrono::microseconds added{0};    ///< hold less the waits for replication and promotion
+    pause_figures pause{};
     /// What could not be put back on the old server, which did not answer: it is still read-only.
     /// A restart tries again; a next cutover or retarget must be given it.
     std::optional<fence_memory> fence_left{};

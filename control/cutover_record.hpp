@@ -62,7 +62,20 @@ struct fence_memory {
 struct step_report {
     std::string name;
     std::chrono::microseconds took{0};
-    std::string text;  ///< the step's own words, "12 of 14 sequences set"
+    std::string text;       ///< the step's own words, "12 of 14 sequences set"
+    bool in_pause = false;  ///< between the last close of the gate and its opening
+};
+
+/// Where the time went for which clients waited. held = drained + waited + added.
+struct pause_figures {
+    using microseconds = std::chrono::microseconds;
+
+    microseconds held{0};     ///< gate closed to gate open
+    microseconds drained{0};  ///< until the last session had parked: the clients' own transactions
+    microseconds waited{0};   ///< for replication to catch up and for the promotion
+    microseconds added{0};    ///< the rest: what the proxy itself adds, the stall of the last one
+
+    friend bool operator==(const pause_figures&, const pause_figures&) = default;
 };
 
 /// What is going on, for status and for whoever waits for the command.
@@ -95,6 +108,7 @@ struct cutover_record {
     std::optional<fence_memory> fence{};
     std::string text{};                ///< aborted: why; done: what needs an operator, or empty
     std::vector<step_report> steps{};  ///< aborted and done
+    pause_figures pause{};             ///< aborted and done
 };
 
 }  // namespace pgsluice::control

@@ -1,7 +1,8 @@
 // A cutover's records as JSON:
 //
 //   {"id", "from", "to", "retarget"?: true, "generation"?: N, "fence"?: {"auto_conf": TEXT | null},
-//    "text"?: TEXT, "steps"?: [{"name", "took_us", "text"}]}
+//    "text"?: TEXT, "steps"?: [{"name", "took_us", "text", "in_pause"?: true}],
+//    "pause"?: {"held_us", "drained_us", "waited_us", "added_us"}}
 #include "control/record_json.hpp"
 
 #include <boost/json/array.hpp>
@@ -48,11 +49,33 @@ std::vector<step_report> decode_steps(const json::value& value) {
             steps.push_back(
                 {text_in(*fields, "name"),
                  std::chrono::microseconds(number_in(*fields, "took_us")),
-                 text_in(*fields, "text")}
+                 text_in(*fields, "text"),
+                 fields->contains("in_pause")}
             );
         }
     }
     return steps;
+}
+
+json::object encode_pause(const pause_figures& pause) {
+    return {
+        {"held_us", pause.held.count()},
+        {"drained_us", pause.drained.count()},
+        {"waited_us", pause.waited.count()},
+        {"added_us", pause.added.count()}};
+}
+
+pause_figures decode_pause(const json::value& value) {
+    using std::chrono::microseconds;
+    const json::object* fields = value.if_object();
+    if (fields == nullptr) {
+        return {};
+    }
+    return {
+        .held = microseconds(number_in(*fields, "held_us")),
+        .drained = microseconds(number_in(*fields, "drained_us")),
+        .waited = microseconds(number_in(*fields, "waited_us")),
+        .added = microseconds(number_in(*fields, "added_us"))};
 }
 
 }  // namespace
@@ -80,11 +103,17 @@ json::object encode_cutover(const cutover_record& record) {
     if (!record.steps.empty()) {
         json::array steps;
         for (const step_report& step : record.steps) {
-            steps.push_back(
-                {{"name", step.name}, {"took_us", step.took.count()}, {"text", step.text}}
-            );
+            json::object row{
+                {"name", step.name}, {"took_us", step.took.count()}, {"text", step.text}};
+            if (step.in_pause) {
+                row["in_pause"] = true;
+            }
+            steps.push_back(std::move(row));
         }
         fields["steps"] = std::move(steps);
+    }
+    if (record.pause != pause_figures{}) {
+        fields["pause"] = encode_pause(record.pause);
     }
     return fields;
 }
@@ -108,6 +137,9 @@ std::optional<cutover_record> decode_cutover(const journal_record& record) {
         }
         if (const json::value* steps = fields.if_contains("steps")) {
             decoded.steps = decode_steps(*steps);
+        }
+        if (const json::value* pause = fields.if_contains("pause")) {
+            decoded.pause = decode_pause(*pause);
         }
         if (decoded.id.empty() || decoded.from.empty() || decoded.to.empty()) {
             return std::nullopt;

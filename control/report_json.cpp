@@ -47,7 +47,12 @@ json::array checks_json(const std::vector<check_row>& checks) {
 json::array steps_json(const std::vector<step_report>& steps) {
     json::array rows;
     for (const step_report& step : steps) {
-        rows.push_back({{"step", step.name}, {"took_ms", in_ms(step.took)}, {"text", step.text}});
+        rows.push_back(
+            {{"step", step.name},
+             {"took_ms", in_ms(step.took)},
+             {"in_pause", step.in_pause},
+             {"text", step.text}}
+        );
     }
     return rows;
 }
@@ -113,8 +118,10 @@ outcome report_outcome(const cutover_request& asked, const cutover_report& repor
     result["sessions"] = report.sessions;
     result["switched"] = report.switched;
     result["lost"] = report.lost;
-    result["held_ms"] = in_ms(report.hold);
-    result["added_ms"] = in_ms(report.added);
+    result["held_ms"] = in_ms(report.pause.held);
+    result["drained_ms"] = in_ms(report.pause.drained);
+    result["waited_ms"] = in_ms(report.pause.waited);
+    result["added_ms"] = in_ms(report.pause.added);
     result["rows"] = strings(report.rows);
     result["left_behind"] = strings(report.left_behind);
     result["checks"] = checks_json(report.checks);

@@ -33,7 +33,9 @@ struct cutover_state {
     std::chrono::milliseconds wait_backoff{250};  ///< before it does so
     fence_memory memory{};
     lsn marker = 0;
-    clock::time_point closed_at{};
+    clock::time_point closed_at{};  ///< the gate's last close; for each further drain anew
+    clock::time_point parked_at{};  ///< the last session had parked
+    clock::time_point opened_at{};  ///< the gate is open again, or would be if it had been
     std::vector<std::string> operator_notes{};  ///< what went wrong after the commit point
 };
 

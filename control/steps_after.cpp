@@ -20,10 +20,6 @@ proxy::farewell to_left_behind(const cutover_request& asked) {
         .hint = "Reconnect: new sessions work."};
 }
 
-std::chrono::microseconds since(limits::clock::time_point start) {
-    return std::chrono::duration_cast<std::chrono::microseconds>(limits::clock::now() - start);
-}
-
 }  // namespace
 
 step_result<std::string> commit(cutover_state& state, limits) {
@@ -46,13 +42,13 @@ step_result<std::string> move(cutover_state& state, limits) {
 }
 
 step_result<std::string> open(cutover_state& state, limits) {
-    if (!state.gate_closed) {
-        return std::string("stays closed, as it was before");
+    const bool was_open = state.gate_closed;
+    if (was_open) {
+        state.world.service.open_gate();
+        state.gate_closed = false;
     }
-    state.world.service.open_gate();
-    state.gate_closed = false;
-    state.report.hold = since(state.closed_at);
-    return std::string("clients go on");
+    state.opened_at = limits::clock::now();
+    return std::string(was_open ? "clients go on" : "stays closed, as it was before");
 }
 
 step_result<std::string> unsubscribe(cutover_state& state, limits until) {

@@ -127,12 +127,14 @@ void undo_prepare(cutover_state& state) {
 }
 
 step_result<std::string> drain(cutover_state& state, limits until) {
+    state.closed_at = limits::clock::now();
+    state.parked_at = state.opened_at = {};
+    for (step_report& earlier : state.report.steps) {
+        earlier.in_pause = false;
+    }
     if (state.world.service.gate_open()) {
         state.gate_closed = true;
-        state.closed_at = limits::clock::now();
         state.world.service.close_gate();
-    } else if (state.closed_at == limits::clock::time_point{}) {
-        state.closed_at = limits::clock::now();
     }
     const bool parked = wait_for(
         state, [](const proxy::service_progress& p) { return p.parked >= p.sessions; }, until
@@ -148,6 +150,7 @@ step_result<std::string> drain(cutover_state& state, limits until) {
         late.rows = session_rows(sessions, blocks_drain);
         return late;
     }
+    state.parked_at = limits::clock::now();
     return counted(now.parked, "session") + " parked, " + counted(now.held, "client") + " held";
 }
 
@@ -156,6 +159,7 @@ void undo_drain(cutover_state& state) {
         state.world.service.open_gate();
         state.gate_closed = false;
     }
+    state.opened_at = limits::clock::now();
 }
 
 namespace {

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import socket
+import time
 
 import psycopg2
 import pytest
@@ -139,6 +140,28 @@ def test_state_sequences_and_subscription_after_a_logical_cutover(pair):
         assert one(client, "SELECT nextval('never_used')") == 1
         assert pair.new.value("SELECT subenabled FROM pg_subscription") is False
         assert pair.new.value("SELECT count(pid) FROM pg_stat_subscription") == 0
+
+
+def test_the_report_tells_the_drain_from_what_the_proxy_adds(pair):
+    with proxy_for(pair, "logical") as proxy, contextlib.closing(connect(proxy)) as client:
+        with client.cursor() as cursor:
+            cursor.execute("BEGIN; SELECT 1")
+            running = proxy.ctl_start("cutover", "--to", "green")
+            proxy.wait_status(lambda s: s["gate"] == "draining", "the drain")
+            begun = time.monotonic()
+            proxy.wait_status(lambda s: s["cutover"]["elapsed_ms"] > 500, "a long transaction")
+            in_transaction_ms = (time.monotonic() - begun) * 1000
+            cursor.execute("COMMIT")
+        code, answer = cutover_world.answer_of(running.finish())
+        assert code == 0, answer
+    assert answer["drained_ms"] > in_transaction_ms
+    parts = answer["drained_ms"] + answer["waited_ms"] + answer["added_ms"]
+    assert answer["held_ms"] == pytest.approx(parts)
+    paused = {step["step"]: step["took_ms"] for step in answer["steps"] if step["in_pause"]}
+    assert list(paused) == ["drain", "verdict", "fence", "catch_up", "sequences", "verify",
+                            "commit", "move", "open"]
+    assert answer["waited_ms"] == pytest.approx(paused["catch_up"])
+    assert paused["drain"] > in_transaction_ms and sum(paused.values()) <= answer["held_ms"]
 
 
 def test_a_restart_after_the_cutover_knows_the_new_route(pair):

@@ -57,6 +57,11 @@ TEST(CutoverPinned, WaitOpensTheGateAndDrainsAgain) {
     request.on_pinned = pinned_policy::wait;
     const auto report = run_cutover(request, fake.world());
     EXPECT_EQ(report.exit_code, 0) << report.text;
+    const auto drains =
+        std::count_if(report.steps.begin(), report.steps.end(), [](const step_report& one) {
+            return one.name == "drain" && one.in_pause;
+        });
+    EXPECT_EQ(drains, 1) << "the pause is the last one";
     EXPECT_EQ(std::count(fake.calls.begin(), fake.calls.end(), "close_gate"), 2);
     EXPECT_EQ(std::count(fake.calls.begin(), fake.calls.end(), "open_gate"), 2);
 }

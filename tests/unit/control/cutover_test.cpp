@@ -207,6 +207,48 @@ TEST(Cutover, AFailingCallOfEveryDoorLeadsBack) {
     }
 }
 
+std::vector<std::string> steps_in_pause(const cutover_report& report) {
+    std::vector<std::string> names;
+    for (const step_report& one : report.steps) {
+        if (one.in_pause) {
+            names.push_back(one.name);
+        }
+    }
+    return names;
+}
+
+TEST(Cutover, TellsWhereThePauseWent) {
+    fake_world fake;
+    using std::chrono::milliseconds;
+    fake.slow = {
+        {"preflight", milliseconds{7}},
+        {"catch_up", milliseconds{5}},
+        {"promote", milliseconds{4}},
+        {"verify", milliseconds{3}}};
+    const auto report = run_cutover(asked(replication_kind::physical), fake.world());
+    EXPECT_THAT(
+        steps_in_pause(report),
+        ElementsAre(
+            "drain", "verdict", "fence", "catch_up", "promote", "verify", "commit", "move", "open"
+        )
+    );
+    EXPECT_EQ(report.pause.held, report.pause.drained + report.pause.waited + report.pause.added);
+    EXPECT_GE(report.pause.waited, milliseconds{9});
+    EXPECT_GE(report.pause.added, milliseconds{3});
+    EXPECT_EQ(fake.records.back().pause, report.pause) << "and so does the journal";
+}
+
+TEST(Cutover, AnUnfinishedDrainIsNoStallOfTheProxys) {
+    fake_world fake;
+    fake.never_parks = true;
+    auto request = asked(replication_kind::logical);
+    request.prepare_timeout = std::chrono::milliseconds{1};
+    const auto report = run_cutover(request, fake.world());
+    EXPECT_GT(report.pause.held.count(), 0);
+    EXPECT_EQ(report.pause.drained, report.pause.held);
+    EXPECT_EQ(report.pause.added.count(), 0);
+}
+
 TEST(Cutover, TakesBackInTheSafeOrder) {
     fake_world fake;
     fake.failing["verify"] = 1;

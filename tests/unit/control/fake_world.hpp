@@ -10,6 +10,7 @@
 #include <deque>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace pgsluice::control {
@@ -24,6 +25,8 @@ public:
 
     /// Calls (by their name in `calls`) that fail, and how often; -1 for ever.
     std::map<std::string, int> failing;
+    /// Calls that take their time.
+    std::map<std::string, std::chrono::milliseconds> slow;
     /// A fault point or call at which the operator says stop.
     std::string abort_at;
 
@@ -169,6 +172,9 @@ private:
     }
     step_result<void> call(const std::string& what) {
         log(what);
+        if (const auto takes = slow.find(what); takes != slow.end()) {
+            std::this_thread::sleep_for(takes->second);
+        }
         auto at = failing.find(what);
         if (at == failing.end() || at->second == 0) {
             return {};

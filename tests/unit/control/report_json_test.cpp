@@ -99,7 +99,9 @@ TEST(ReportJson, CutoverReportsKeepExitCodeWordsAndTimes) {
     report.hint = "wait";
     report.rows = {"session 1"};
     report.steps = {{"drain", std::chrono::microseconds(1500), "late"}};
-    report.hold = std::chrono::microseconds(2500);
+    report.steps[0].in_pause = true;
+    using std::chrono::microseconds;
+    report.pause = {microseconds(2500), microseconds(1500), microseconds(750), microseconds(250)};
     const outcome ended = report_outcome(asked, report);
     EXPECT_EQ(ended.exit, exit_code::deadline);
     EXPECT_EQ(ended.error, report.text);
@@ -107,8 +109,9 @@ TEST(ReportJson, CutoverReportsKeepExitCodeWordsAndTimes) {
         boost::json::value(ended.result),
         parsed(R"({"id":"c1","from":"blue","to":"green","outcome":"aborted",
                    "text":"drain: too late; back on blue","hint":"wait","sessions":0,"switched":0,
-                   "lost":0,"held_ms":2.5,"added_ms":0E0,"rows":["session 1"],"left_behind":[],
-                   "checks":[],"steps":[{"step":"drain","took_ms":1.5,"text":"late"}]})")
+                   "lost":0,"held_ms":2.5,"drained_ms":1.5,"waited_ms":0.75,"added_ms":0.25,
+                   "rows":["session 1"],"left_behind":[],"checks":[],
+                   "steps":[{"step":"drain","took_ms":1.5,"in_pause":true,"text":"late"}]})")
     );
     report.exit_code = 0;
     EXPECT_TRUE(report_outcome(asked, report).error.empty());

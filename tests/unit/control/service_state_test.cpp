@@ -40,7 +40,12 @@ script full_cutover() {
     s.cutover({.kind = record_kind::begun, .fence = fence_memory{"off"}});
     s.cutover({.kind = record_kind::promoting});
     s.cutover({.kind = record_kind::committed, .generation = 2});
-    s.cutover({.kind = record_kind::done, .steps = {{"fence", std::chrono::microseconds(5), "x"}}});
+    using std::chrono::microseconds;
+    s.cutover(
+        {.kind = record_kind::done,
+         .steps = {{"fence", microseconds(5), "x", true}},
+         .pause = {microseconds(4), microseconds(3), microseconds(2), microseconds(1)}}
+    );
     return s;
 }
 
@@ -67,6 +72,9 @@ TEST(CutoverRecords, ReadBackAsWritten) {
     const auto done = decode_cutover(s.records()[4]);
     ASSERT_EQ(done->steps.size(), 1u);
     EXPECT_EQ(done->steps[0].took, std::chrono::microseconds(5));
+    EXPECT_TRUE(done->steps[0].in_pause);
+    EXPECT_EQ(done->pause.held, std::chrono::microseconds(4));
+    EXPECT_EQ(done->pause.added, std::chrono::microseconds(1));
     const script none = script().cutover({.retarget = true, .fence = fence_memory{}});
     EXPECT_EQ(decode_cutover(none.records()[0])->fence, fence_memory{});
     EXPECT_TRUE(decode_cutover(none.records()[0])->retarget);
