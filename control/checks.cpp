@@ -166,7 +166,14 @@ void check_capacity(const checked_pair& pair, check_rows& rows) {
 
 void check_fence(const checked_pair& pair, check_rows& rows) {
     const server_facts& from = pair.from;
-    if (pair.to.read_only_by_default) {
+    if (pair.to.read_only_by_default && pair.is_to_fence_ours) {
+        rows.push_back(
+            {"read-only",
+             check_level::ok,
+             pair.to.name + " is read-only since an earlier cutover, whose fence is taken down",
+             ""}
+        );
+    } else if (pair.to.read_only_by_default) {
         rows.push_back(
             {"read-only",
              check_level::error,

@@ -37,6 +37,7 @@ struct checked_pair {
     replication_kind replication;
     const std::string& subscription;
     std::uint32_t sessions_to_come;
+    bool is_to_fence_ours;
 };
 
 /// Appends one row a check; fails only when a question could not be asked at all.

@@ -148,6 +148,9 @@ void tell_where_we_are(cutover_state& state, const step_failure& why) {
     if (state.promoted) {
         report.text += "; " + state.asked.to + " may have been promoted and must be rebuilt";
     }
+    if (!state.lift_stays.empty()) {
+        report.text += "; " + state.asked.to + " is not read-only any more: " + state.lift_stays;
+    }
     show(state, "abort", report.text, true);
 }
 
@@ -172,6 +175,7 @@ cutover_report go_back(cutover_state& state, const step_failure& why) {
     if (!state.fenced || !state.world.stopping.load()) {
         undo(state, "drain", steps::undo_drain);
     }  // else the process ends: nobody shall hear 25006 in its last moment
+    undo(state, "lift", steps::undo_lift);
     report.pause = figures_of(state);
     if (state.fenced) {
         tell_where_we_are(state, why);
@@ -185,6 +189,9 @@ cutover_report go_back(cutover_state& state, const step_failure& why) {
 cutover_report finish(cutover_state& state) {
     cutover_report& report = state.report;
     report.fence_left.reset();  // a server that was left stays fenced
+    if (state.fenced) {
+        report.fence_stands = state.memory;
+    }
     report.pause = figures_of(state);
     report.text = counted(report.switched, "session") + " moved from " + state.asked.from + " to " +
                   state.asked.to;
@@ -296,6 +303,7 @@ cutover_report recover_cutover(
     if (!found.committed) {
         state.fenced = !request.retarget && found.begun.fence.has_value();
         state.promoted = found.promoting;
+        state.lifted = !request.retarget && found.begun.to_fence.has_value();
         return go_back(state, {setback::failed, "the proxy was restarted in the middle", "", {}});
     }
     // The engine was started on the new route: no session has anything to move from.

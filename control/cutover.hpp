@@ -41,6 +41,8 @@ struct cutover_request {
     milliseconds undo_patience{600'000};  ///< how long it is tried with the gate open again
     /// What an earlier cutover could not put back on `from`, which did not answer.
     std::optional<fence_memory> fence_left{};
+    /// What the fence that an earlier cutover left on `to` replaced there.
+    std::optional<fence_memory> to_fence{};
 };
 
 /// One line of the plan that a dry run prints.
@@ -71,6 +73,8 @@ struct cutover_report {
     /// What could not be put back on the old server, which did not answer: it is still read-only.
     /// A restart tries again; a next cutover or retarget must be given it.
     std::optional<fence_memory> fence_left{};
+    /// What the fence replaced that stays on the old server after a cutover.
+    std::optional<fence_memory> fence_stands{};
 };
 
 /// Runs the whole sequence on the calling thread and returns when nothing of it is left to do.

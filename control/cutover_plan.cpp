@@ -25,6 +25,10 @@ bool for_physical(const cutover_request& r) {
     return !r.retarget && r.replication == replication_kind::physical;
 }
 
+bool for_fenced_target(const cutover_request& r) {
+    return !r.retarget && r.to_fence.has_value();
+}
+
 /// Long enough for one fsync or one turn of every worker; such steps do not wait for others.
 milliseconds immediate(const cutover_request&) {
     return milliseconds{10'000};
@@ -38,7 +42,7 @@ milliseconds allowed(const cutover_request& r) {
 constexpr std::string_view nothing = "-";
 using request = cutover_request;
 
-constexpr std::array<step, 14> table{{
+constexpr std::array<step, 15> table{{
     {"preflight",
      for_cutover,
      allowed<&request::preflight_timeout>,
@@ -51,6 +55,12 @@ constexpr std::array<step, 14> table{{
      steps::begin,
      "journal the intent and what the fence will have to restore",
      "journal the abort"},
+    {"lift",
+     for_fenced_target,
+     allowed<&request::fence_timeout>,
+     steps::lift,
+     "take the fence of the earlier cutover off the new server",
+     "fence it again"},
     {"prepare",
      always,
      allowed<&request::prepare_timeout>,

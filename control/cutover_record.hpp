@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -59,6 +61,9 @@ struct fence_memory {
     friend bool operator==(const fence_memory&, const fence_memory&) = default;
 };
 
+/// The fences that committed cutovers left, by backend.
+using fence_memories = std::map<std::string, fence_memory, std::less<>>;
+
 struct step_report {
     std::string name;
     std::chrono::microseconds took{0};
@@ -106,6 +111,8 @@ struct cutover_record {
     bool retarget = false;         ///< the route alone: no fence, no replication
     std::uint64_t generation = 0;  ///< committed: the route's new one
     std::optional<fence_memory> fence{};
+    /// begun: what the fence of an earlier cutover replaced on `to`, where it is to be taken down.
+    std::optional<fence_memory> to_fence{};
     std::string text{};                ///< aborted: why; done: what needs an operator, or empty
     std::vector<step_report> steps{};  ///< aborted and done
     pause_figures pause{};             ///< aborted and done

@@ -55,10 +55,14 @@ class server_pair {
 public:
     virtual ~server_pair() = default;
 
+    /// What a preflight has to know beside the servers.
+    struct expectations {
+        std::uint32_t sessions = 0;     ///< that will come to the new server
+        bool is_to_fence_ours = false;  ///< it may be read-only: lift() is going to mend that
+    };
     /// Every check, changing nothing. Fails only when it could not be carried out at all; findings
     /// are rows.
-    virtual step_result<std::vector<check_row>>
-    preflight(std::uint32_t sessions_to_come, limits) = 0;
+    virtual step_result<std::vector<check_row>> preflight(expectations, limits) = 0;
     /// Custom setting names ("app.tenant") that the catalogs of these databases mention.
     virtual step_result<std::vector<std::string>>
     custom_settings(std::span<const std::string> databases, limits) = 0;
@@ -69,6 +73,8 @@ public:
 
     /// Whether old and new are one running server (two names, two databases): then no fence.
     virtual bool same_server() const = 0;
+    /// Whether preflight() found the new server read-only by default.
+    virtual bool is_new_read_only() const = 0;
     /// The fence's own undo information, to be journaled before fence().
     virtual step_result<fence_memory> read_fence(limits) = 0;
     /// The old server refuses writes from then on: returns what it ended, in words. `ours` are
@@ -77,6 +83,11 @@ public:
     fence(const std::function<std::vector<std::int32_t>()>& ours, limits) = 0;
     /// Puts back what `memory` says and checks that new sessions may write again.
     virtual step_result<void> unfence(const fence_memory& memory, limits) = 0;
+
+    /// Takes the fence that an earlier cutover left off the new server. Returns a line.
+    virtual step_result<std::string> lift(const fence_memory& memory, limits) = 0;
+    /// Puts it back.
+    virtual step_result<void> undo_lift(limits) = 0;
 
     /// Writes and flushes a marker on the old server and returns its position.
     virtual step_result<lsn> mark(std::string_view id, limits) = 0;

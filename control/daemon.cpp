@@ -205,7 +205,8 @@ result<void> daemon::start_services() {
             service_operations::surroundings{engine_, *log_, arguments_.servers},
             services_.size(),
             std::make_shared<const service_config>(service),
-            initial_mode(state)
+            initial_mode(state),
+            state.fences
         ));
         spdlog::info(
             "service_started name={} route={} generation={} mode={} workers={}",

@@ -93,11 +93,7 @@ step_result<void> prepare_fence(pg_client& old, limits until) {
 
 step_result<std::string>
 raise_fence(pg_client& old, const std::function<std::vector<std::int32_t>()>& ours, limits until) {
-    auto set = old.query(fmt::format("ALTER SYSTEM SET {} = on", setting), until);
-    if (!set) {
-        return set.error();
-    }
-    if (auto done = reload(old, until); !done) {
+    if (auto done = restore_fence(old, until); !done) {
         return done.error();
     }
     auto now = old.query("SELECT clock_timestamp()::text", until);
@@ -173,6 +169,42 @@ step_result<void> lower_fence(pg_client& old, const fence_memory& memory, limits
             {}};
     }
     return {};
+}
+
+step_result<std::string> lift_fence(pg_client& to, const fence_memory& memory, limits until) {
+    auto now = read_fence_memory(to, until);
+    if (!now) {
+        return now.error();
+    }
+    if (now->auto_conf == "on") {
+        if (auto done = lower_fence(to, memory, until); !done) {
+            return done.error();
+        }
+    }
+    // reset_val is what new sessions begin with: our own has a value of its own.
+    auto rows = to.query(
+        "SELECT reset_val::bool FROM pg_settings WHERE name = 'default_transaction_read_only'",
+        until
+    );
+    if (!rows) {
+        return rows.error();
+    }
+    if (rows->truth(0, 0)) {
+        return step_failure{
+            setback::failed,
+            to.server() + " has default_transaction_read_only = on, and not from a fence alone",
+            "see pg_file_settings there",
+            {}};
+    }
+    return to.server() + " is writable again";
+}
+
+step_result<void> restore_fence(pg_client& to, limits until) {
+    auto set = to.query(fmt::format("ALTER SYSTEM SET {} = on", setting), until);
+    if (!set) {
+        return set.error();
+    }
+    return reload(to, until);
 }
 
 }  // namespace pgsluice::control

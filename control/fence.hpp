@@ -28,4 +28,12 @@ raise_fence(pg_client& old, const std::function<std::vector<std::int32_t>()>& ou
 /// same application_name may still be doing there, so that no late statement fences again.
 step_result<void> lower_fence(pg_client& old, const fence_memory& memory, limits until);
 
+/// The same on a server that becomes the new one and was fenced when an earlier cutover left it.
+/// Leaves a setting alone that is not the fence's any more, and fails when new sessions would still
+/// be read-only, whoever wants that. Says what it did.
+step_result<std::string> lift_fence(pg_client& to, const fence_memory& memory, limits until);
+
+/// Makes that server read-only again, without ending anybody.
+step_result<void> restore_fence(pg_client& to, limits until);
+
 }  // namespace pgsluice::control

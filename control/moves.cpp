@@ -20,7 +20,7 @@ using std::chrono::milliseconds;
 /// The servers of a retarget, which asks nothing of them.
 class no_servers final : public server_pair {
 public:
-    step_result<std::vector<check_row>> preflight(std::uint32_t, limits) override { return no(); }
+    step_result<std::vector<check_row>> preflight(expectations, limits) override { return no(); }
     step_result<std::vector<std::string>>
     custom_settings(std::span<const std::string>, limits) override {
         return no();
@@ -28,12 +28,15 @@ public:
     step_result<void> prepare(limits) override { return no(); }
     step_result<std::vector<reading>> readings(limits) override { return no(); }
     bool same_server() const override { return true; }
+    bool is_new_read_only() const override { return false; }
     step_result<fence_memory> read_fence(limits) override { return no(); }
     step_result<std::string>
     fence(const std::function<std::vector<std::int32_t>()>&, limits) override {
         return no();
     }
     step_result<void> unfence(const fence_memory&, limits) override { return no(); }
+    step_result<std::string> lift(const fence_memory&, limits) override { return no(); }
+    step_result<void> undo_lift(limits) override { return no(); }
     step_result<lsn> mark(std::string_view, limits) override { return no(); }
     step_result<void> catch_up(lsn, limits) override { return no(); }
     step_result<std::string> copy_sequences(limits) override { return no(); }
@@ -146,6 +149,9 @@ service_operations::make_move(const request& given, std::string_view to, bool re
     asked.hold_timeout = service->hold.timeout;
     const std::lock_guard guard(mutex_);
     asked.fence_left = fence_left_;
+    if (const auto stands = fences_.find(to); stands != fences_.end() && !retarget) {
+        asked.to_fence = stands->second;
+    }
     return asked;
 }
 
@@ -165,7 +171,7 @@ void service_operations::show_cutover(const cutover_request& asked) {
         asked.id, asked.from, asked.to, "begin", "running", clock::now(), clock::time_point{}};
 }
 
-void service_operations::end_cutover(const cutover_report& report) {
+void service_operations::end_cutover(const cutover_request& asked, const cutover_report& report) {
     spdlog::log(
         report.exit_code == 0 ? spdlog::level::info : spdlog::level::warn,
         "cutover_ended service={} outcome={} text=\"{}\" hint=\"{}\"",
@@ -176,6 +182,10 @@ void service_operations::end_cutover(const cutover_report& report) {
     );
     const std::lock_guard guard(mutex_);
     fence_left_ = report.fence_left;
+    if (report.fence_stands) {
+        fences_[asked.from] = *report.fence_stands;
+        fences_.erase(asked.to);
+    }
     cutover_->outcome = report.outcome;
     cutover_->ended = clock::now();
 }
@@ -187,7 +197,7 @@ outcome service_operations::move(
     recorder records(*this, asked, tell);
     const cutover_report report =
         run_cutover(asked, {traffic_, servers, records, records, aborted_, stopping_});
-    end_cutover(report);
+    end_cutover(asked, report);
     return report_outcome(asked, report);
 }
 
@@ -255,7 +265,7 @@ void service_operations::recover(const service_state& found) {
     const cutover_report report = recover_cutover(
         *found.unfinished, *asked, {traffic_, *servers, records, records, aborted_, stopping_}
     );
-    end_cutover(report);
+    end_cutover(*asked, report);
 }
 
 }  // namespace pgsluice::control

@@ -33,10 +33,14 @@ json::array blockers_json(const std::vector<proxy::session_info>& blockers) {
 }  // namespace
 
 service_operations::service_operations(
-    surroundings around, std::size_t id, config_pointer settings, mode initial
+    surroundings around,
+    std::size_t id,
+    config_pointer settings,
+    mode initial,
+    fence_memories fences
 )
     : around_(std::move(around)), id_(id), settings_(std::move(settings)),
-      traffic_(around_.engine, id, settings_->name, initial) {}
+      fences_(std::move(fences)), traffic_(around_.engine, id, settings_->name, initial) {}
 
 service_operations::config_pointer service_operations::settings() const {
     const std::lock_guard guard(mutex_);

@@ -37,7 +37,14 @@ public:
         server_pair_maker servers;
     };
 
-    service_operations(surroundings around, std::size_t id, config_pointer settings, mode initial);
+    /// `fences`: what the journal knows of those that earlier cutovers left.
+    service_operations(
+        surroundings around,
+        std::size_t id,
+        config_pointer settings,
+        mode initial,
+        fence_memories fences = {}
+    );
 
     std::string name() const { return settings()->name; }
     config_pointer settings() const;
@@ -97,7 +104,7 @@ private:
     std::unique_ptr<server_pair> make_servers(const cutover_request& asked);
     outcome move(const cutover_request& asked, server_pair& servers, const progress_sink& tell);
     void show_cutover(const cutover_request& asked);
-    void end_cutover(const cutover_report& report);
+    void end_cutover(const cutover_request& asked, const cutover_report& report);
     boost::json::value cutover_json() const;
 
     surroundings around_;
@@ -110,6 +117,7 @@ private:
     std::string interrupted_;  ///< why it was told to end; empty = it was not
     std::optional<cutover_view> cutover_;
     std::optional<fence_memory> fence_left_;  ///< see cutover_report
+    fence_memories fences_;
     bool is_stopping_ = false;
 
     std::atomic<bool> aborted_ = false;

@@ -112,8 +112,7 @@ step_result<pg_client*> pg_servers::to(const limits& until) {
     return ensure(to_, settings_.to, to_options, until);
 }
 
-step_result<std::vector<check_row>>
-pg_servers::preflight(std::uint32_t sessions_to_come, limits until) {
+step_result<std::vector<check_row>> pg_servers::preflight(expectations expected, limits until) {
     auto from_client = from(until);
     auto to_client = from_client ? to(until) : from_client;
     if (!to_client) {
@@ -125,6 +124,7 @@ pg_servers::preflight(std::uint32_t sessions_to_come, limits until) {
         return from_facts ? to_facts.error() : from_facts.error();
     }
     same_server_ = is_same_server(*from_facts, *to_facts);
+    new_read_only_ = to_facts->read_only_by_default;
     const checked_pair pair{
         **from_client,
         **to_client,
@@ -132,7 +132,8 @@ pg_servers::preflight(std::uint32_t sessions_to_come, limits until) {
         *to_facts,
         settings_.replication.kind,
         settings_.replication.subscription,
-        sessions_to_come};
+        expected.sessions,
+        expected.is_to_fence_ours};
     std::vector<check_row> rows;
     check_roles(pair, rows);
     check_capacity(pair, rows);
@@ -239,6 +240,22 @@ step_result<void> pg_servers::unfence(const fence_memory& memory, limits until) 
         return old.error();
     }
     return lower_fence(**old, memory, until);
+}
+
+step_result<std::string> pg_servers::lift(const fence_memory& memory, limits until) {
+    auto next = to(until);
+    if (!next) {
+        return next.error();
+    }
+    return lift_fence(**next, memory, until);
+}
+
+step_result<void> pg_servers::undo_lift(limits until) {
+    auto next = to(until);
+    if (!next) {
+        return next.error();
+    }
+    return restore_fence(**next, until);
 }
 
 step_result<lsn> pg_servers::mark(std::string_view id, limits until) {

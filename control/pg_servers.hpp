@@ -27,17 +27,19 @@ class pg_servers : public server_pair {
 public:
     explicit pg_servers(pg_servers_settings settings);
 
-    step_result<std::vector<check_row>>
-    preflight(std::uint32_t sessions_to_come, limits until) override;
+    step_result<std::vector<check_row>> preflight(expectations expected, limits until) override;
     step_result<std::vector<std::string>>
     custom_settings(std::span<const std::string> databases, limits until) override;
     step_result<void> prepare(limits until) override;
     step_result<std::vector<reading>> readings(limits until) override;
     bool same_server() const override { return same_server_; }
+    bool is_new_read_only() const override { return new_read_only_; }
     step_result<fence_memory> read_fence(limits until) override;
     step_result<std::string>
     fence(const std::function<std::vector<std::int32_t>()>& ours, limits until) override;
     step_result<void> unfence(const fence_memory& memory, limits until) override;
+    step_result<std::string> lift(const fence_memory& memory, limits until) override;
+    step_result<void> undo_lift(limits until) override;
     step_result<lsn> mark(std::string_view id, limits until) override;
     step_result<void> catch_up(lsn marker, limits until) override;
     step_result<std::string> copy_sequences(limits until) override;
@@ -61,6 +63,7 @@ private:
     std::optional<pg_client> from_;
     std::optional<pg_client> to_;
     bool same_server_ = false;
+    bool new_read_only_ = false;
 };
 
 /// The two servers as a service's configuration describes them.

@@ -1,8 +1,8 @@
 // A cutover's records as JSON:
 //
 //   {"id", "from", "to", "retarget"?: true, "generation"?: N, "fence"?: {"auto_conf": TEXT | null},
-//    "text"?: TEXT, "steps"?: [{"name", "took_us", "text", "in_pause"?: true}],
-//    "pause"?: {"held_us", "drained_us", "waited_us", "added_us"}}
+//    "to_fence"?: {"auto_conf": TEXT | null}, "text"?: TEXT, "steps"?: [{"name", "took_us", "text",
+//    "in_pause"?: true}], "pause"?: {"held_us", "drained_us", "waited_us", "added_us"}}
 #include "control/record_json.hpp"
 
 #include <boost/json/array.hpp>
@@ -29,16 +29,6 @@ std::int64_t number_in(const json::object& fields, std::string_view name) {
     const json::value* value = fields.if_contains(name);
     boost::system::error_code ignored;
     return value != nullptr ? value->to_number<std::int64_t>(ignored) : 0;
-}
-
-fence_memory decode_fence(const json::value& value) {
-    fence_memory memory;
-    const json::object* fields = value.if_object();
-    const json::value* auto_conf = fields == nullptr ? nullptr : fields->if_contains("auto_conf");
-    if (auto_conf != nullptr && auto_conf->is_string()) {
-        memory.auto_conf = std::string(auto_conf->get_string());
-    }
-    return memory;
 }
 
 std::vector<step_report> decode_steps(const json::value& value) {
@@ -80,6 +70,21 @@ pause_figures decode_pause(const json::value& value) {
 
 }  // namespace
 
+json::object encode_fence(const fence_memory& memory) {
+    const auto& auto_conf = memory.auto_conf;
+    return {{"auto_conf", auto_conf ? json::value(*auto_conf) : json::value(nullptr)}};
+}
+
+fence_memory decode_fence(const json::value& value) {
+    fence_memory memory;
+    const json::object* fields = value.if_object();
+    const json::value* auto_conf = fields == nullptr ? nullptr : fields->if_contains("auto_conf");
+    if (auto_conf != nullptr && auto_conf->is_string()) {
+        memory.auto_conf = std::string(auto_conf->get_string());
+    }
+    return memory;
+}
+
 std::string journal_kind(record_kind kind) {
     return "cutover_" + std::string(to_string(kind));
 }
@@ -93,9 +98,10 @@ json::object encode_cutover(const cutover_record& record) {
         fields["generation"] = record.generation;
     }
     if (record.fence) {
-        const auto& auto_conf = record.fence->auto_conf;
-        fields["fence"] = {
-            {"auto_conf", auto_conf ? json::value(*auto_conf) : json::value(nullptr)}};
+        fields["fence"] = encode_fence(*record.fence);
+    }
+    if (record.to_fence) {
+        fields["to_fence"] = encode_fence(*record.to_fence);
     }
     if (!record.text.empty()) {
         fields["text"] = record.text;
@@ -134,6 +140,9 @@ std::optional<cutover_record> decode_cutover(const journal_record& record) {
             .text = text_in(fields, "text")};
         if (const json::value* fence = fields.if_contains("fence")) {
             decoded.fence = decode_fence(*fence);
+        }
+        if (const json::value* fence = fields.if_contains("to_fence")) {
+            decoded.to_fence = decode_fence(*fence);
         }
         if (const json::value* steps = fields.if_contains("steps")) {
             decoded.steps = decode_steps(*steps);

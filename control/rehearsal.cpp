@@ -55,7 +55,8 @@ rehearsal rehearse_cutover(const cutover_request& request, cutover_world world) 
     if (!request.retarget) {
         const limits until{limits::clock::now() + request.preflight_timeout, &world.aborted};
         const proxy::service_progress now = world.service.progress();
-        auto checks = world.servers.preflight(now.sessions + now.held, until);
+        auto checks =
+            world.servers.preflight({now.sessions + now.held, request.to_fence.has_value()}, until);
         if (!checks) {
             found.exit_code = checks.error().why == setback::deadline ? 5 : 1;
             found.text = "preflight: " + checks.error().text;

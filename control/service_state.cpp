@@ -27,6 +27,14 @@ result<void> apply_route(service_state& state, const journal_record& record) {
     }
     state.backend = std::string(backend->get_string());
     state.generation = number;
+    if (const boost::json::value* fences = record.payload.if_contains("fences")) {
+        if (!fences->is_object()) {
+            return contradiction(record, "fences is no object");
+        }
+        for (const auto& each : fences->get_object()) {
+            state.fences[each.key()] = decode_fence(each.value());
+        }
+    }
     return {};
 }
 
@@ -61,6 +69,10 @@ apply_cutover(service_state& state, const cutover_record& cutover, const journal
         break;
     case record_kind::committed:
         state.unfinished->committed = true;
+        if (const auto& fence = state.unfinished->begun.fence; fence && !cutover.retarget) {
+            state.fences[cutover.from] = *fence;
+            state.fences.erase(cutover.to);
+        }
         state.backend = cutover.to;
         state.generation = cutover.generation;
         break;
@@ -96,6 +108,18 @@ result<void> apply(service_state& state, const journal_record& record) {
     return {};
 }
 
+boost::json::object route_of(const service_state& state) {
+    boost::json::object route{{"backend", state.backend}, {"generation", state.generation}};
+    boost::json::object fences;
+    for (const auto& [backend, memory] : state.fences) {
+        fences[backend] = encode_fence(memory);
+    }
+    if (!fences.empty()) {
+        route["fences"] = std::move(fences);
+    }
+    return route;
+}
+
 }  // namespace
 
 result<service_states> replay(std::span<const journal_record> records) {
@@ -129,13 +153,7 @@ compact(std::span<const journal_record> records, std::size_t recent) {
     std::vector<journal_record> kept;
     for (const auto& [name, state] : *states) {
         const std::int64_t at_ms = records[cut - 1].at_ms;
-        kept.push_back(
-            {0,
-             at_ms,
-             name,
-             std::string(journal_kinds::route),
-             {{"backend", state.backend}, {"generation", state.generation}}}
-        );
+        kept.push_back({0, at_ms, name, std::string(journal_kinds::route), route_of(state)});
         if (state.is_paused) {
             kept.push_back({0, at_ms, name, std::string(journal_kinds::paused), {}});
         }

@@ -23,6 +23,7 @@ struct cutover_state {
 
     // What there is to undo; each is set before the step's first effect.
     bool begun = false;        ///< the journal knows about us
+    bool lifted = false;       ///< the new server was fenced and is not any more
     bool ordered = false;      ///< the engine has a move order
     bool gate_closed = false;  ///< by us: a gate that was closed before stays closed
     bool fenced = false;
@@ -36,6 +37,7 @@ struct cutover_state {
     clock::time_point closed_at{};  ///< the gate's last close; for each further drain anew
     clock::time_point parked_at{};  ///< the last session had parked
     clock::time_point opened_at{};  ///< the gate is open again, or would be if it had been
+    std::string lift_stays{};       ///< why the new server's fence could not be put back
     std::vector<std::string> operator_notes{};  ///< what went wrong after the commit point
 };
 
@@ -83,6 +85,8 @@ namespace steps {
 
 step_result<std::string> preflight(cutover_state& state, limits until);
 step_result<std::string> begin(cutover_state& state, limits until);
+step_result<std::string> lift(cutover_state& state, limits until);
+void undo_lift(cutover_state& state);
 step_result<std::string> prepare(cutover_state& state, limits until);
 void undo_prepare(cutover_state& state);
 step_result<std::string> drain(cutover_state& state, limits until);

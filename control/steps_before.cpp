@@ -43,7 +43,9 @@ std::vector<std::string> databases_in_use(traffic& service) {
 
 step_result<std::string> preflight(cutover_state& state, limits until) {
     const proxy::service_progress now = state.world.service.progress();
-    auto checks = state.world.servers.preflight(now.sessions + now.held, until);
+    const server_pair::expectations expected{
+        now.sessions + now.held, state.asked.to_fence.has_value()};
+    auto checks = state.world.servers.preflight(expected, until);
     if (!checks) {
         return checks.error();
     }
@@ -86,12 +88,33 @@ step_result<std::string> begin(cutover_state& state, limits until) {
         state.memory = *memory;
         record.fence = *memory;
     }
+    if (state.world.servers.is_new_read_only()) {
+        record.to_fence = state.asked.to_fence;
+    }
     // The fence's undo information is on disk before anybody waits: one fsync less in the pause.
     state.begun = true;
     if (auto ok = append(state, std::move(record)); !ok) {
         return ok.error();
     }
     return std::string("journaled");
+}
+
+step_result<std::string> lift(cutover_state& state, limits until) {
+    if (!state.world.servers.is_new_read_only()) {
+        return state.asked.to + " is writable already";
+    }
+    state.lifted = true;
+    return state.world.servers.lift(*state.asked.to_fence, until);
+}
+
+void undo_lift(cutover_state& state) {
+    if (!state.lifted) {
+        return;
+    }
+    constexpr milliseconds patience{2'000};
+    auto ok = state.world.servers.undo_lift({limits::clock::now() + patience, nullptr});
+    state.lift_stays = ok ? "" : ok.error().text;
+    state.lifted = false;
 }
 
 step_result<std::string> prepare(cutover_state& state, limits until) {

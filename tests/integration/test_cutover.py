@@ -164,6 +164,28 @@ def test_the_report_tells_the_drain_from_what_the_proxy_adds(pair):
     assert paused["drain"] > in_transaction_ms and sum(paused.values()) <= answer["held_ms"]
 
 
+def test_there_and_back_without_a_hand_on_the_fence(pair):
+    with proxy_for(pair, "logical") as proxy:
+        with Ledger(proxy, DB) as ledger:
+            assert cutover(proxy)[0] == 0
+            ledger.wait_for_progress()
+        assert ledger.verdict(pair.new, pair.old) == []
+        refused_writes(pair.old)
+        cutover_world.follow_back(pair)
+        proxy.restart()  # the journal knows whose fence it is
+        with Ledger(proxy, DB) as ledger:
+            code, answer = cutover(proxy, to="blue")
+            assert code == 0, answer
+            ledger.wait_for_progress()
+        assert ledger.errors() == []
+        assert ledger.verdict(pair.old, pair.new) == []
+        assert "lift" in [step["step"] for step in answer["steps"]]
+        status = proxy.status()
+        assert (status["route"], status["generation"]) == ("blue", 3)
+        pair.old.query("INSERT INTO ledger (key) VALUES ('outside')", dbname=DB)
+        refused_writes(pair.new)
+
+
 def test_a_restart_after_the_cutover_knows_the_new_route(pair):
     with proxy_for(pair, "logical") as proxy:
         assert cutover(proxy)[0] == 0

@@ -58,9 +58,8 @@ def answer_of(result):
     return code, {**answer, **answer.get("result", {})}
 
 
-def cutover(proxy, *arguments):
-    return answer_of(proxy.ctl("cutover", "--to", "green", *arguments, check=False,
-                               timeout_s=120))
+def cutover(proxy, *arguments, to="green"):
+    return answer_of(proxy.ctl("cutover", "--to", to, *arguments, check=False, timeout_s=120))
 
 
 def writable(server):
@@ -123,6 +122,24 @@ class LastingLogicalPair(LogicalPair):
     def follows(self):
         return (self.new.value("SELECT count(pid) FROM pg_stat_subscription") == 1 and
                 self.old.value("SELECT bool_and(active) FROM pg_replication_slots"))
+
+
+def follow_back(pair):
+    """After a logical cutover: `old` follows `new` under the same name. Nobody writes meanwhile."""
+    slot = pair.new.value("SELECT subslotname FROM pg_subscription")
+    pair.new.query("ALTER SUBSCRIPTION app_sub SET (slot_name = NONE)", dbname=DB)
+    pair.new.query("DROP SUBSCRIPTION app_sub", dbname=DB)
+    pair.new.query("CREATE PUBLICATION back_pub FOR ALL TABLES", dbname=DB)
+    # The fence stands on the old server: this session asks for a writable transaction.
+    with contextlib.closing(pair.old.connect(
+            DB, options="-c default_transaction_read_only=off")) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
+        cursor.execute(f"CREATE SUBSCRIPTION app_sub CONNECTION 'host=127.0.0.1 "
+                       f"port={pair.new.port} user=postgres dbname={DB}' PUBLICATION back_pub "
+                       "WITH (copy_data = false)")
+    wait_until(lambda: pair.old.value("SELECT count(pid) FROM pg_stat_subscription") == 1,
+               "replication in the other direction", 60)
 
 
 class LastingPhysicalPair(PhysicalPair):

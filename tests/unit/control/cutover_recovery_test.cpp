@@ -68,6 +68,15 @@ TEST(CutoverRecovery, OfAProcessThatEndsIsLeftToTheNextStart) {
     EXPECT_THAT(fake.records, IsEmpty());
 }
 
+TEST(CutoverRecovery, PutsTheNewServersFenceBackToo) {
+    fake_world fake;
+    fake.open = false;
+    auto unfinished = found(false, false);
+    unfinished.begun.to_fence = fence_memory{"false"};
+    recover_cutover(unfinished, asked(replication_kind::logical), fake.world());
+    EXPECT_THAT(fake.calls, ElementsAre("unfence", "record aborted", "open_gate", "undo_lift"));
+}
+
 TEST(CutoverRecovery, OfARetargetNeedsNoServer) {
     fake_world fake;
     fake.open = false;

@@ -88,7 +88,7 @@ public:
     std::vector<std::int32_t> backend_pids(std::uint32_t) override { return {11, 12}; }
 
     // --- server_pair
-    step_result<std::vector<check_row>> preflight(std::uint32_t, limits) override {
+    step_result<std::vector<check_row>> preflight(expectations, limits) override {
         if (auto ok = call("preflight"); !ok) {
             return ok.error();
         }
@@ -103,6 +103,8 @@ public:
         return std::vector<reading>{{"lag", "0 bytes"}};
     }
     bool same_server() const override { return one_server; }
+    bool is_new_read_only() const override { return new_read_only; }
+    bool new_read_only = false;
     step_result<fence_memory> read_fence(limits) override { return fence_memory{"off"}; }
     step_result<std::string>
     fence(const std::function<std::vector<std::int32_t>()>& ours, limits) override {
@@ -120,6 +122,21 @@ public:
         fenced = ok ? false : fenced;
         return ok;
     }
+    step_result<std::string> lift(const fence_memory& memory, limits) override {
+        EXPECT_EQ(memory.auto_conf, "false");
+        EXPECT_TRUE(!records.empty() && records.back().to_fence == memory) << "journaled before";
+        lifted = true;
+        if (auto ok = call("lift"); !ok) {
+            return ok.error();
+        }
+        return std::string("writable again");
+    }
+    step_result<void> undo_lift(limits) override {
+        auto ok = call("undo_lift");
+        lifted = ok ? false : lifted;
+        return ok;
+    }
+    bool lifted = false;
     step_result<lsn> mark(std::string_view, limits) override {
         if (auto ok = call("mark"); !ok) {
             return ok.error();

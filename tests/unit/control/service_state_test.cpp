@@ -110,6 +110,24 @@ TEST(ServiceState, EveryPrefixOfACutoverIsOnOneSide) {
     }
 }
 
+TEST(ServiceState, KnowsTheFencesThatCutoversLeft) {
+    script s = full_cutover();
+    EXPECT_EQ(state_of(s.records()).fences, (fence_memories{{"blue", fence_memory{"off"}}}));
+    const cutover_record begun{
+        .id = "c2",
+        .from = "green",
+        .to = "blue",
+        .fence = fence_memory{},
+        .to_fence = fence_memory{"off"}};
+    s.cutover(begun);
+    EXPECT_EQ(state_of(s.records()).fences.size(), 1u) << "until the commit it stays blue's";
+    s.cutover(
+        {.kind = record_kind::committed, .id = "c2", .from = "green", .to = "blue", .generation = 3}
+    );
+    EXPECT_EQ(state_of(s.records()).fences, (fence_memories{{"green", fence_memory{}}}));
+    EXPECT_EQ(decode_cutover(s.records()[5])->to_fence, fence_memory{"off"});
+}
+
 TEST(ServiceState, AbortedCutoverLeavesTheOldRoute) {
     script s = first_start();
     s.cutover({.kind = record_kind::begun}).cutover({.kind = record_kind::aborted, .text = "why"});
@@ -188,6 +206,7 @@ TEST(Compact, ReplaysToTheSameStatesForEveryCut) {
             const service_state after = state_of(*kept);
             EXPECT_EQ(after.backend, before.backend) << n << " " << recent;
             EXPECT_EQ(after.generation, before.generation) << n << " " << recent;
+            EXPECT_EQ(after.fences, before.fences) << n << " " << recent;
             EXPECT_EQ(after.is_paused, before.is_paused) << n << " " << recent;
             EXPECT_EQ(after.unfinished.has_value(), before.unfinished.has_value())
                 << n << " " << recent;

@@ -1,0 +1,80 @@
+"""kill -9 of the proxy on the way back to a server that an earlier cutover has fenced.
+
+Until the commit record that server is read-only again after the restart, and the other one serves.
+"""
+
+from support.chaos import LATE_FAILURE, expect_death
+from support.cutover_world import (DB, LastingLogicalPair, cutover, follow_back, proxy_for, side,
+                                   traced)
+from support.cluster import wait_until
+from support.ledger import Ledger
+from support.sluice import faults
+
+WORLD = []
+
+
+def world():
+    """A pair and a proxy after a cutover from old to new; old follows new by now."""
+    if not WORLD:
+        pair = LastingLogicalPair()
+        proxy = proxy_for(pair, "logical")
+        assert cutover(proxy)[0] == 0
+        follow_back(pair)
+        WORLD.extend([pair, proxy])
+    return WORLD
+
+
+def faults_of(_test):
+    """Every point that is passed until it is too late to go back, and those of going back."""
+    _, proxy = world()
+    with traced() as path:
+        begin_with(proxy, LATE_FAILURE)
+        assert cutover(proxy, to="blue")[0] == 1
+        with open(path) as lines:
+            found = list(dict.fromkeys(lines.read().split()))
+    assert "cutover:lift:before" in found and "cutover:undo_lift:after" in found
+    return found
+
+
+def begin_with(proxy, planted):
+    if proxy.running():
+        proxy.stop()
+    with faults(planted):
+        proxy.start()
+
+
+def is_fenced(server):
+    return server.value("SHOW default_transaction_read_only") == "on"
+
+
+def test_the_fences_are_as_before(fault):
+    pair, proxy = world()
+    begin_with(proxy, f"{LATE_FAILURE},{fault}=kill" if "undo" in fault or "abort" in fault
+               else f"{fault}=kill")
+    with Ledger(proxy, DB, writers=4) as ledger:
+        running = proxy.ctl_start("cutover", "--to", "blue")
+        expect_death(proxy, fault)
+        running.finish()
+        proxy.start()
+        ledger.wait_for_progress()
+    proxy.wait_status(lambda s: not s["cutover"] or s["cutover"]["outcome"] != "running",
+                      "the end of the recovery")
+    assert ledger.verdict(pair.new, pair.old) == []
+    assert (proxy.status()["route"], side(proxy)) == ("green", "new")
+    assert not is_fenced(pair.new)
+    # A death after the last record leaves the other server writable; the next cutover knows it.
+    assert is_fenced(pair.old) or "undo_" in fault or "aborted" in fault
+    wait_until(lambda: pair.new.value("SELECT bool_and(active) FROM pg_replication_slots"),
+               "replication")
+
+
+def test_a_cutover_back_that_is_left_alone_arrives():
+    pair, proxy = world()
+    begin_with(proxy, "")
+    with Ledger(proxy, DB, writers=4) as ledger:
+        code, answer = cutover(proxy, to="blue")
+        assert code == 0, answer
+        ledger.wait_for_progress()
+    assert ledger.verdict(pair.old, pair.new) == []
+    assert not is_fenced(pair.old) and is_fenced(pair.new)
+    proxy.stop()
