@@ -1,5 +1,6 @@
 // After a crash, and before anything: what the journal asks for, the plan, the dry run.
 #include "control/cutover.hpp"
+#include "tests/unit/control/config_files.hpp"
 #include "tests/unit/control/fake_world.hpp"
 
 #include <gmock/gmock.h>
@@ -93,6 +94,17 @@ TEST(CutoverPlan, NamesDeadlineAndUndoOfEveryStep) {
         EXPECT_FALSE(one.undo.empty()) << one.name;
     }
     EXPECT_EQ(make_plan(retarget()).size(), 7U);
+}
+
+TEST(CutoverPlan, IsWhatTheDocumentationTells) {
+    const std::string page = file_text("docs/cutover.md");
+    for (const replication_kind kind : {replication_kind::logical, replication_kind::physical}) {
+        auto request = asked(kind);
+        request.to_fence = fence_memory{};
+        for (const planned_step& one : make_plan(request)) {
+            EXPECT_THAT(page, HasSubstr("\n| `" + one.name + "` |"));
+        }
+    }
 }
 
 TEST(Rehearsal, ChangesNothingAndSaysWhatItFound) {
