@@ -32,6 +32,8 @@ inline constexpr std::string_view read_only_sql_transaction = "25006";
 inline constexpr std::string_view protocol_violation = "08P01";
 inline constexpr std::string_view too_many_connections = "53300";
 inline constexpr std::string_view connection_failure = "08006";
+inline constexpr std::string_view invalid_password = "28P01";
+inline constexpr std::string_view invalid_authorization = "28000";
 inline constexpr std::string_view feature_not_supported = "0A000";
 inline constexpr std::string_view internal_error = "XX000";
 }  // namespace sqlstate

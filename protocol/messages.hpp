@@ -178,6 +178,17 @@ result<Bind> decode_bind(byte_view body);
 result<statement_or_portal> decode_close(byte_view body);
 result<statement_or_portal> decode_describe(byte_view body);
 
+/// The first answer to AuthenticationSASL.
+struct SASLInitialResponse {
+    std::string_view mechanism;
+    std::optional<byte_view> data;  ///< absent: the client lets the server speak first
+};
+
+result<SASLInitialResponse> decode_sasl_initial_response(byte_view body);
+
+/// The password, or the digits of an md5 response, of a PasswordMessage.
+result<std::string_view> decode_password_message(byte_view body);
+
 // --- encoders: each appends one whole message ---------------------------------------------------
 //
 // Texts must not contain NUL. They come from us or from a decoder, which never yields one.
@@ -194,6 +205,15 @@ void encode_notice_response(std::string& out, const failure& what);
 /// `status` is one of `transaction_status`.
 void encode_ready_for_query(std::string& out, char status);
 void encode_authentication_ok(std::string& out);
+
+/// `salt` has four bytes.
+void encode_authentication_md5_password(std::string& out, byte_view salt);
+
+/// AuthenticationSASL with one mechanism.
+void encode_authentication_sasl(std::string& out, std::string_view mechanism);
+
+/// AuthenticationSASLContinue or AuthenticationSASLFinal: `code` is one of `authentication`.
+void encode_authentication_sasl_data(std::string& out, std::int32_t code, std::string_view data);
 void encode_parameter_status(std::string& out, std::string_view name, std::string_view value);
 void encode_backend_key_data(std::string& out, std::int32_t pid, byte_view key);
 
@@ -232,5 +252,9 @@ void encode_flush(std::string& out);
 void encode_terminate(std::string& out);
 void encode_copy_fail(std::string& out, std::string_view reason);
 void encode_password_message(std::string& out, std::string_view password);
+void encode_sasl_initial_response(
+    std::string& out, std::string_view mechanism, std::string_view data
+);
+void encode_sasl_response(std::string& out, std::string_view data);
 
 }  // namespace pgsluice::protocol

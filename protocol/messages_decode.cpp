@@ -227,4 +227,22 @@ result<statement_or_portal> decode_describe(byte_view body) {
     return decode_target(body, "Describe");
 }
 
+result<SASLInitialResponse> decode_sasl_initial_response(byte_view body) {
+    reader fields(body);
+    const auto mechanism = fields.cstring();
+    const auto length = fields.i32();
+    if (!mechanism || !length || *length < -1)
+        return malformed("SASLInitialResponse");
+    SASLInitialResponse response{*mechanism, std::nullopt};
+    if (*length >= 0)
+        response.data = fields.bytes(static_cast<std::size_t>(*length));
+    if (!fields.at_end())
+        return malformed("SASLInitialResponse");
+    return response;
+}
+
+result<std::string_view> decode_password_message(byte_view body) {
+    return decode_text(body, "PasswordMessage");
+}
+
 }  // namespace pgsluice::protocol

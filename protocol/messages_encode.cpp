@@ -89,6 +89,32 @@ void encode_authentication_ok(std::string& out) {
     message.end_message();
 }
 
+void encode_authentication_md5_password(std::string& out, byte_view salt) {
+    PGSLUICE_ASSERT(salt.size() == 4);
+    writer message(out);
+    message.begin_message(backend::Authentication);
+    message.i32(authentication::MD5Password);
+    message.bytes(salt);
+    message.end_message();
+}
+
+void encode_authentication_sasl(std::string& out, std::string_view mechanism) {
+    writer message(out);
+    message.begin_message(backend::Authentication);
+    message.i32(authentication::SASL);
+    message.cstring(mechanism);
+    message.u8(0);
+    message.end_message();
+}
+
+void encode_authentication_sasl_data(std::string& out, std::int32_t code, std::string_view data) {
+    writer message(out);
+    message.begin_message(backend::Authentication);
+    message.i32(code);
+    message.bytes(data);
+    message.end_message();
+}
+
 void encode_parameter_status(std::string& out, std::string_view name, std::string_view value) {
     writer message(out);
     message.begin_message(backend::ParameterStatus);
@@ -187,6 +213,24 @@ void encode_copy_fail(std::string& out, std::string_view reason) {
 
 void encode_password_message(std::string& out, std::string_view password) {
     encode_text(out, frontend::PasswordMessage, password);
+}
+
+void encode_sasl_initial_response(
+    std::string& out, std::string_view mechanism, std::string_view data
+) {
+    writer message(out);
+    message.begin_message(frontend::SASLInitialResponse);
+    message.cstring(mechanism);
+    message.u32(static_cast<std::uint32_t>(data.size()));
+    message.bytes(data);
+    message.end_message();
+}
+
+void encode_sasl_response(std::string& out, std::string_view data) {
+    writer message(out);
+    message.begin_message(frontend::SASLResponse);
+    message.bytes(data);
+    message.end_message();
 }
 
 }  // namespace pgsluice::protocol
