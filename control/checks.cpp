@@ -1,4 +1,5 @@
-// The preflight's questions about the servers themselves; replication has a file of its own.
+// What the preflight wants to know of the two servers as such: facts, and the checks that follow
+// from them alone.
 #include "control/checks.hpp"
 
 #include <fmt/format.h>
@@ -63,7 +64,8 @@ step_result<std::string> read_missing_privileges(pg_client& server, const limits
 /// A pending restart is no error for a reload.
 step_result<std::string> read_configuration_error(pg_client& server, const limits& until) {
     auto rows = server.query(
-        "SELECT format('%s line %s: %s', sourcefile, sourceline, error) FROM pg_file_settings "
+        "SELECT concat(sourcefile, ' line ', sourceline, ': ', error, ' ' || name) "
+        "FROM pg_file_settings "
         "WHERE error IS NOT NULL AND error <> 'setting could not be applied' LIMIT 1",
         until
     );
@@ -112,109 +114,154 @@ bool is_same_server(const server_facts& one, const server_facts& other) {
     return one.system_identifier == other.system_identifier && one.started_at == other.started_at;
 }
 
-void check_roles(const checked_pair& pair, check_rows& rows) {
+step_result<void> check_login(const checked_pair& pair, verdicts& found, const limits&) {
+    // Had one of them refused, there would be nobody to ask the other questions.
+    found.good(fmt::format("{} and {} let the admin login in", pair.from.name, pair.to.name));
+    return {};
+}
+
+step_result<void> check_versions(const checked_pair& pair, verdicts& found, const limits&) {
     const server_facts& from = pair.from;
     const server_facts& to = pair.to;
     const std::string versions = fmt::format(
         "{} is PostgreSQL {}, {} is {}", from.name, from.version_text, to.name, to.version_text
     );
-    const bool older = to.version / 10000 < from.version / 10000;
-    rows.push_back(
-        {"versions",
-         older ? check_level::warning : check_level::ok,
-         versions,
-         older ? to.name + " is older: sessions that use newer settings become pinned" : ""}
-    );
-    if (from.in_recovery) {
-        rows.push_back(
-            {"old server",
-             check_level::error,
-             from.name + " is in recovery: it is a standby",
-             "route the service to the primary first"}
-        );
-    }
-    const bool standby_wanted = pair.replication == replication_kind::physical;
-    if (to.in_recovery != standby_wanted) {
-        rows.push_back(
-            {"new server",
-             check_level::error,
-             to.name + (to.in_recovery ? " is a standby" : " is not in recovery: no standby"),
-             "replication.kind in the configuration does not describe these servers"}
-        );
-    }
-    if (is_same_server(from, to)) {
-        const bool fine = pair.replication == replication_kind::none;
-        rows.push_back(
-            {"one server",
-             fine ? check_level::warning : check_level::error,
-             from.name + " and " + to.name + " are one and the same running server",
-             fine ? "nothing will be fenced" : "check the addresses of the backends"}
-        );
-    }
-}
-
-void check_capacity(const checked_pair& pair, check_rows& rows) {
-    const std::int64_t room = pair.to.connections_max - pair.to.connections_used;
-    const bool enough = room >= static_cast<std::int64_t>(pair.sessions_to_come);
-    rows.push_back(
-        {"connections",
-         enough ? check_level::ok : check_level::error,
-         fmt::format("{} has room for {}, {} will come", pair.to.name, room, pair.sessions_to_come),
-         enough ? "" : "raise max_connections on " + pair.to.name}
-    );
-}
-
-void check_fence(const checked_pair& pair, check_rows& rows) {
-    const server_facts& from = pair.from;
-    if (pair.to.read_only_by_default && pair.is_to_fence_ours) {
-        rows.push_back(
-            {"read-only",
-             check_level::ok,
-             pair.to.name + " is read-only since an earlier cutover, whose fence is taken down",
-             ""}
-        );
-    } else if (pair.to.read_only_by_default) {
-        rows.push_back(
-            {"read-only",
-             check_level::error,
-             pair.to.name + " has default_transaction_read_only = on: clients could not write",
-             "if an earlier cutover left it so: ALTER SYSTEM RESET default_transaction_read_only; "
-             "SELECT pg_reload_conf()"}
-        );
-    }
-    if (from.read_only_by_default) {
-        rows.push_back(
-            {"read-only",
-             check_level::warning,
-             from.name + " has default_transaction_read_only = on already",
-             ""}
-        );
-    }
-    if (from.prepared_transactions > 0) {
-        rows.push_back(
-            {"prepared transactions",
-             check_level::error,
-             fmt::format("{} has {} prepared transactions", from.name, from.prepared_transactions),
-             "COMMIT PREPARED or ROLLBACK PREPARED them, see pg_prepared_xacts"}
-        );
-    }
-    if (!from.missing_privileges.empty()) {
-        rows.push_back(
-            {"privileges",
-             check_level::error,
-             "the admin login on " + from.name + " lacks: " + from.missing_privileges,
-             "GRANT them, or use a superuser for `admin`"}
-        );
-    } else if (!from.configuration_error.empty()) {
-        rows.push_back(
-            {"configuration",
-             check_level::error,
-             from.name + " would refuse a reload: " + from.configuration_error,
-             "mend the file; the fence needs a reload"}
+    if (to.version / 10000 < from.version / 10000) {
+        found.bad(
+            versions + ": older, sessions that use newer settings become pinned",
+            "cut over to a server of the same or a later version"
         );
     } else {
-        rows.push_back({"fence", check_level::ok, from.name + " can be made read-only", ""});
+        found.good(versions);
     }
+    return {};
+}
+
+step_result<void> check_old_server(const checked_pair& pair, verdicts& found, const limits&) {
+    if (pair.from.in_recovery) {
+        found.bad(
+            pair.from.name + " is in recovery: it is a standby",
+            "route the service to the primary first: sluicectl retarget PRIMARY"
+        );
+    }
+    return {};
+}
+
+step_result<void> check_new_server(const checked_pair& pair, verdicts& found, const limits&) {
+    const bool standby_wanted = pair.replication == replication_kind::physical;
+    if (pair.to.in_recovery != standby_wanted) {
+        found.bad(
+            pair.to.name +
+                (pair.to.in_recovery ? " is a standby" : " is not in recovery: no standby"),
+            "set replication.kind in the configuration to what these servers are"
+        );
+    }
+    return {};
+}
+
+step_result<void> check_one_server(const checked_pair& pair, verdicts& found, const limits&) {
+    if (!is_same_server(pair.from, pair.to)) {
+        return {};
+    }
+    const std::string text =
+        pair.from.name + " and " + pair.to.name + " are one and the same running server";
+    if (pair.replication == replication_kind::none) {
+        found.note(text + ": nothing will be fenced");
+    } else {
+        found.bad(text, "mend the addresses of the backends in the configuration");
+    }
+    return {};
+}
+
+step_result<void> check_connections(const checked_pair& pair, verdicts& found, const limits&) {
+    const std::int64_t room = pair.to.connections_max - pair.to.connections_used;
+    const std::uint32_t coming = pair.expected.sessions;
+    const std::string text =
+        fmt::format("{} has room for {}, {} will come", pair.to.name, room, coming);
+    if (room >= static_cast<std::int64_t>(coming)) {
+        found.good(text);
+    } else {
+        found.bad(
+            text,
+            fmt::format(
+                "on {}: ALTER SYSTEM SET max_connections = {}, and restart it",
+                pair.to.name,
+                pair.to.connections_max + coming
+            )
+        );
+    }
+    return {};
+}
+
+step_result<void> check_read_only(const checked_pair& pair, verdicts& found, const limits&) {
+    constexpr const char* mend =
+        "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()";
+    if (pair.to.read_only_by_default && pair.expected.is_to_fence_ours) {
+        found.good(
+            pair.to.name + " is read-only since an earlier cutover, whose fence is taken down"
+        );
+    } else if (pair.to.read_only_by_default) {
+        found.bad(
+            pair.to.name + " has default_transaction_read_only = on: clients could not write",
+            fmt::format("on {}, if an earlier cutover left it so: {}", pair.to.name, mend)
+        );
+    }
+    if (pair.from.read_only_by_default) {
+        found.note(
+            pair.from.name + " has default_transaction_read_only = on already",
+            fmt::format("on {}: {}", pair.from.name, mend)
+        );
+    }
+    return {};
+}
+
+step_result<void> check_prepared(const checked_pair& pair, verdicts& found, const limits&) {
+    if (pair.from.prepared_transactions > 0) {
+        found.bad(
+            fmt::format(
+                "{} has {} prepared transactions", pair.from.name, pair.from.prepared_transactions
+            ),
+            fmt::format(
+                "on {}: COMMIT PREPARED or ROLLBACK PREPARED each gid of pg_prepared_xacts",
+                pair.from.name
+            )
+        );
+    }
+    return {};
+}
+
+step_result<void> check_privileges(const checked_pair& pair, verdicts& found, const limits&) {
+    if (!pair.from.missing_privileges.empty()) {
+        found.bad(
+            "the admin login on " + pair.from.name + " lacks: " + pair.from.missing_privileges,
+            "GRANT them, or use a superuser for `admin`"
+        );
+    }
+    return {};
+}
+
+step_result<void> check_configuration(const checked_pair& pair, verdicts& found, const limits&) {
+    if (!pair.from.configuration_error.empty()) {
+        found.bad(
+            pair.from.name + " would refuse a reload: " + pair.from.configuration_error,
+            "mend that file: the fence needs a reload"
+        );
+    }
+    return {};
+}
+
+step_result<std::vector<std::string>> text_column(
+    pg_client& server, const std::string& sql, pg_client::parameters values, const limits& until
+) {
+    auto rows = server.query(sql, values, until);
+    if (!rows) {
+        return rows.error();
+    }
+    std::vector<std::string> found;
+    for (std::size_t row = 0; row < rows->size(); ++row) {
+        found.emplace_back(rows->text(row, 0));
+    }
+    return found;
 }
 
 std::string first_few(const std::vector<std::string>& names) {

@@ -1,9 +1,13 @@
 #pragma once
 
+#include "control/cutover_world.hpp"
 #include "control/pg_client.hpp"
+#include "control/verdicts.hpp"
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pgsluice::control {
@@ -36,18 +40,63 @@ struct checked_pair {
     const server_facts& to;
     replication_kind replication;
     const std::string& subscription;
-    std::uint32_t sessions_to_come;
-    bool is_to_fence_ours;
+    const server_pair::expectations& expected;
 };
 
-/// Appends one row a check; fails only when a question could not be asked at all.
-using check_rows = std::vector<check_row>;
-void check_roles(const checked_pair& pair, check_rows& rows);
-void check_capacity(const checked_pair& pair, check_rows& rows);
-void check_fence(const checked_pair& pair, check_rows& rows);
-step_result<void> check_catalogs(const checked_pair& pair, check_rows& rows, limits until);
-step_result<void> check_physical(const checked_pair& pair, check_rows& rows, limits until);
-step_result<void> check_logical(const checked_pair& pair, check_rows& rows, limits until);
+/// The kinds of replication that a check is made for, as a sum.
+enum check_scope : std::uint8_t {
+    scope_none = 1,
+    scope_physical = 2,
+    scope_logical = 4,
+    scope_copies = scope_none | scope_logical,  ///< the catalogs are not the same ones
+    scope_all = scope_none | scope_physical | scope_logical,
+};
+
+/// One guardrail. docs/guardrails.md has a row for each.
+struct check {
+    std::string_view name;
+    check_level level;  ///< of its findings, unless the configuration says otherwise
+    check_scope scope;
+    std::string_view sound;  ///< what is said when it finds nothing; empty = it says so itself
+    /// Asks both servers and tells what it finds; fails only when it could not ask.
+    step_result<void> (*run)(const checked_pair& pair, verdicts& found, const limits& until);
+};
+
+/// Every check that a preflight makes, in order.
+std::span<const check> checks();
+
+/// Null when there is none of that name.
+const check* find_check(std::string_view name);
+
+// The functions of the table. checks.cpp:
+step_result<void> check_login(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_versions(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_old_server(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_new_server(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_one_server(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_connections(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_read_only(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_prepared(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_privileges(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_configuration(const checked_pair&, verdicts&, const limits&);
+
+// checks_catalogs.cpp:
+step_result<void> check_overrides(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_type_numbers(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_sequences(const checked_pair&, verdicts&, const limits&);
+
+// checks_replication.cpp:
+step_result<void> check_same_cluster(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_standby(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_subscription(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_slot(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_tables(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_publication(const checked_pair&, verdicts&, const limits&);
+
+/// The first column of every row.
+step_result<std::vector<std::string>> text_column(
+    pg_client& server, const std::string& sql, pg_client::parameters values, const limits& until
+);
 
 /// The first five of `names` and how many more there are.
 std::string first_few(const std::vector<std::string>& names);

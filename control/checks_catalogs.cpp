@@ -1,4 +1,4 @@
-// The preflight's questions about what differs in the catalogs: roles, types, sequences.
+// What the catalogs hold that is no part of the schema and still matters to a cutover.
 #include "control/checks.hpp"
 #include "control/sequences.hpp"
 
@@ -10,33 +10,30 @@ namespace pgsluice::control {
 
 namespace {
 
-step_result<void> check_overrides(pg_client& server, check_rows& rows, const limits& until) {
-    auto found = server.query(
-        "SELECT concat_ws(' in ', 'role ' || r.rolname, 'database ' || d.datname) "
-        "FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole "
-        "LEFT JOIN pg_database d ON d.oid = s.setdatabase "
-        "WHERE EXISTS (SELECT FROM unnest(setconfig) c "
-        "              WHERE c ~* '^default_transaction_read_only=(off?|f(alse)?|no?|0)$') ORDER "
-        "BY 1",
-        until
-    );
-    if (!found) {
-        return found.error();
+constexpr const char* overrides =
+    "SELECT concat_ws(' in ', 'role ' || r.rolname, 'database ' || d.datname) "
+    "FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole "
+    "LEFT JOIN pg_database d ON d.oid = s.setdatabase "
+    "WHERE EXISTS (SELECT FROM unnest(setconfig) c "
+    "              WHERE c ~* '^default_transaction_read_only=(off?|f(alse)?|no?|0)$') ORDER BY 1";
+
+step_result<void> find_overrides(pg_client& server, verdicts& found, const limits& until) {
+    auto names = text_column(server, overrides, {}, until);
+    if (!names) {
+        return names.error();
     }
-    std::vector<std::string> names;
-    for (std::size_t row = 0; row < found->size(); ++row) {
-        names.emplace_back(found->text(row, 0));
-    }
-    if (!names.empty()) {
-        rows.push_back(
-            {"read-only overrides",
-             check_level::warning,
-             fmt::format(
-                 "{}: default_transaction_read_only is off for {}",
-                 server.server(),
-                 first_few(names)
-             ),
-             "sessions of theirs that bypass the proxy are not kept from writing by the fence"}
+    for (const std::string& name : *names) {
+        found.bad(
+            fmt::format(
+                "{}: default_transaction_read_only is off for {}: the fence does not keep sessions "
+                "of theirs that bypass the proxy from writing",
+                server.server(),
+                name
+            ),
+            fmt::format(
+                "on {}: ALTER ROLE or ALTER DATABASE ... RESET default_transaction_read_only",
+                server.server()
+            )
         );
     }
     return {};
@@ -62,7 +59,20 @@ user_types(pg_client& server, const limits& until) {
     return types;
 }
 
-step_result<void> check_types(const checked_pair& pair, check_rows& rows, const limits& until) {
+}  // namespace
+
+step_result<void> check_overrides(const checked_pair& pair, verdicts& found, const limits& until) {
+    if (auto done = find_overrides(pair.from_client, found, until); !done) {
+        return done;
+    }
+    if (pair.replication == replication_kind::physical) {
+        return {};  // the catalogs are the same, byte for byte
+    }
+    return find_overrides(pair.to_client, found, until);
+}
+
+step_result<void>
+check_type_numbers(const checked_pair& pair, verdicts& found, const limits& until) {
     auto from = user_types(pair.from_client, until);
     auto to = user_types(pair.to_client, until);
     if (!from || !to) {
@@ -71,48 +81,26 @@ step_result<void> check_types(const checked_pair& pair, check_rows& rows, const 
     std::vector<std::string> differing;
     for (const auto& [name, oid] : *from) {
         const auto there = to->find(name);
-        if (there == to->end() || there->second != oid) {
+        if (there != to->end() && there->second != oid) {
             differing.push_back(name);
         }
     }
     if (!differing.empty()) {
-        rows.push_back(
-            {"type numbers",
-             check_level::warning,
-             "types with another OID on " + pair.to.name + ": " + first_few(differing),
-             "clients that cached the OIDs (most drivers ask once a connection) may need to "
-             "reconnect"}
+        found.bad(
+            "types with another OID on " + pair.to.name + ": " + first_few(differing),
+            "nothing for drivers that ask once a connection; restart clients that keep OIDs longer"
         );
     }
     return {};
 }
 
-}  // namespace
-
-step_result<void> check_catalogs(const checked_pair& pair, check_rows& rows, limits until) {
-    if (auto done = check_overrides(pair.from_client, rows, until); !done) {
-        return done;
-    }
-    if (pair.replication == replication_kind::physical) {
-        return {};  // the catalogs are the same, byte for byte
-    }
-    if (auto done = check_overrides(pair.to_client, rows, until); !done) {
-        return done;
-    }
-    if (auto done = check_types(pair, rows, until); !done) {
-        return done;
-    }
+step_result<void> check_sequences(const checked_pair& pair, verdicts& found, const limits& until) {
     auto missing = missing_sequences(pair.from_client, pair.to_client, until);
     if (!missing) {
         return missing.error();
     }
     if (!missing->empty()) {
-        rows.push_back(
-            {"sequences",
-             check_level::warning,
-             "not on " + pair.to.name + ": " + *missing,
-             "create them there if applications use them"}
-        );
+        found.bad("not on " + pair.to.name + ": " + *missing, "CREATE SEQUENCE them there");
     }
     return {};
 }

@@ -11,24 +11,7 @@ namespace pgsluice::control {
 
 namespace {
 
-check_row error(std::string name, std::string text, std::string hint) {
-    return {std::move(name), check_level::error, std::move(text), std::move(hint)};
-}
-
 using names = std::vector<std::string>;
-
-step_result<names>
-column(pg_client& server, const std::string& sql, const names& values, const limits& until) {
-    auto rows = server.query(sql, values, until);
-    if (!rows) {
-        return rows.error();
-    }
-    names found;
-    for (std::size_t row = 0; row < rows->size(); ++row) {
-        found.emplace_back(rows->text(row, 0));
-    }
-    return found;
-}
 
 /// Those of `wanted` that are not in `present`; both sorted by the server are not sorted by us.
 names missing_from(const names& present, const names& wanted) {
@@ -45,18 +28,22 @@ names missing_from(const names& present, const names& wanted) {
 
 }  // namespace
 
-step_result<void> check_physical(const checked_pair& pair, check_rows& rows, limits until) {
-    const std::string& to = pair.to.name;
+step_result<void> check_same_cluster(const checked_pair& pair, verdicts& found, const limits&) {
     if (pair.from.system_identifier != pair.to.system_identifier) {
-        rows.push_back(error(
-            "standby",
-            fmt::format("{} is no copy of {}: system identifiers differ", to, pair.from.name),
-            "build the standby from a base backup of " + pair.from.name
-        ));
-        return {};
+        found.bad(
+            fmt::format(
+                "{} is no copy of {}: system identifiers differ", pair.to.name, pair.from.name
+            ),
+            "build the standby from a base backup: pg_basebackup of " + pair.from.name
+        );
     }
-    if (!pair.to.in_recovery) {
-        return {};  // check_roles() said so
+    return {};
+}
+
+step_result<void> check_standby(const checked_pair& pair, verdicts& found, const limits& until) {
+    const std::string& to = pair.to.name;
+    if (!pair.to.in_recovery || pair.from.system_identifier != pair.to.system_identifier) {
+        return {};  // other checks say so
     }
     auto state = pair.to_client.query(
         "SELECT coalesce((SELECT status FROM pg_stat_wal_receiver), 'stopped'), "
@@ -67,26 +54,28 @@ step_result<void> check_physical(const checked_pair& pair, check_rows& rows, lim
         return state.error();
     }
     const std::string_view receiver = state->text(0, 0);
-    const std::string_view paused = state->text(0, 1);
     const std::string_view delay = state->text(0, 2);
     if (receiver != "streaming") {
-        rows.push_back(error(
-            "standby",
+        found.bad(
             fmt::format("the WAL receiver of {} is {}", to, receiver),
-            "see primary_conninfo and the log of " + to
-        ));
-    } else if (paused != "not paused") {
-        rows.push_back(
-            error("standby", "replay is paused on " + to, "SELECT pg_wal_replay_resume()")
+            "mend primary_conninfo; the log of " + to + " has the reason"
         );
-    } else if (delay != "0") {
-        rows.push_back(error(
-            "standby",
+    }
+    if (state->text(0, 1) != "not paused") {
+        found.bad(
+            "replay is paused on " + to, fmt::format("on {}: SELECT pg_wal_replay_resume()", to)
+        );
+    }
+    if (delay != "0") {
+        found.bad(
             fmt::format("recovery_min_apply_delay is {} on {}", delay, to),
-            "set it to 0 and reload"
-        ));
-    } else {
-        rows.push_back({"standby", check_level::ok, to + " streams from " + pair.from.name, ""});
+            fmt::format(
+                "on {}: ALTER SYSTEM SET recovery_min_apply_delay = 0; SELECT pg_reload_conf()", to
+            )
+        );
+    }
+    if (found.findings() == 0) {
+        found.good(to + " streams from " + pair.from.name);
     }
     return {};
 }
@@ -94,16 +83,15 @@ step_result<void> check_physical(const checked_pair& pair, check_rows& rows, lim
 namespace {
 
 struct subscription_facts {
+    bool exists = false;
     bool enabled = false;
     std::string slot;
-    std::string publications;  ///< text[] as text
+    std::string publications = "{}";  ///< text[] as text
     bool has_worker = false;
     std::int64_t unsynced = 0;
 };
 
-step_result<void> check_subscription(
-    const checked_pair& pair, check_rows& rows, subscription_facts& found, const limits& until
-) {
+step_result<subscription_facts> read_subscription(const checked_pair& pair, const limits& until) {
     const names values{pair.subscription};
     auto row = pair.to_client.query(
         "SELECT s.subenabled, s.subslotname, s.subpublications::text, "
@@ -118,43 +106,60 @@ step_result<void> check_subscription(
     if (!row) {
         return row.error();
     }
-    const std::string named = fmt::format("subscription {} on {}", pair.subscription, pair.to.name);
-    if (row->size() == 0) {
-        rows.push_back(error(
-            "subscription", named + " does not exist in the admin database", "see replication:"
-        ));
-        return {};
+    subscription_facts facts;
+    if (row->size() == 1) {
+        facts = {
+            true,
+            row->truth(0, 0),
+            std::string(row->text(0, 1)),
+            std::string(row->text(0, 2)),
+            row->truth(0, 3),
+            row->number(0, 4)};
     }
-    found = {
-        row->truth(0, 0),
-        std::string(row->text(0, 1)),
-        std::string(row->text(0, 2)),
-        row->truth(0, 3),
-        row->number(0, 4)};
-    if (!found.enabled) {
-        rows.push_back(
-            error("subscription", named + " is disabled", "ALTER SUBSCRIPTION ... ENABLE")
+    return facts;
+}
+
+}  // namespace
+
+step_result<void>
+check_subscription(const checked_pair& pair, verdicts& found, const limits& until) {
+    const auto facts = read_subscription(pair, until);
+    if (!facts) {
+        return facts.error();
+    }
+    const std::string& to = pair.to.name;
+    const std::string named = fmt::format("subscription {} on {}", pair.subscription, to);
+    if (!facts->exists) {
+        found.bad(
+            named + " does not exist in the admin database",
+            "set replication.subscription and admin.dbname in the configuration"
         );
-    } else if (!found.has_worker) {
-        rows.push_back(error(
-            "subscription", named + " has no running apply worker", "see the log of " + pair.to.name
-        ));
-    } else if (found.unsynced > 0) {
-        rows.push_back(error(
-            "subscription",
-            fmt::format("{}: {} tables are still being copied", named, found.unsynced),
+    } else if (!facts->enabled) {
+        found.bad(
+            named + " is disabled",
+            fmt::format("on {}: ALTER SUBSCRIPTION {} ENABLE", to, pair.subscription)
+        );
+    } else if (!facts->has_worker) {
+        found.bad(
+            named + " has no running apply worker", "the log of " + to + " has the reason: mend it"
+        );
+    } else if (facts->unsynced > 0) {
+        found.bad(
+            fmt::format("{}: {} tables are still being copied", named, facts->unsynced),
             "wait until every pg_subscription_rel.srsubstate is 'r'"
-        ));
+        );
     } else {
-        rows.push_back({"subscription", check_level::ok, named + " applies", ""});
+        found.good(named + " applies");
     }
     return {};
 }
 
-step_result<void> check_slot(
-    const checked_pair& pair, check_rows& rows, const subscription_facts& found, const limits& until
-) {
-    const names values{found.slot};
+step_result<void> check_slot(const checked_pair& pair, verdicts& found, const limits& until) {
+    const auto facts = read_subscription(pair, until);
+    if (!facts || facts->slot.empty()) {
+        return facts ? step_result<void>() : facts.error();
+    }
+    const names values{facts->slot};
     auto slot = pair.from_client.query(
         "SELECT active FROM pg_replication_slots WHERE slot_name = $1 AND database = "
         "current_database()",
@@ -165,20 +170,23 @@ step_result<void> check_slot(
         return slot.error();
     }
     if (slot->size() == 0 || !slot->truth(0, 0)) {
-        rows.push_back(error(
-            "slot",
+        found.bad(
             fmt::format(
                 "slot {} on {} {}",
-                found.slot,
+                facts->slot,
                 pair.from.name,
                 slot->size() == 0 ? "does not exist: the subscription follows another server"
                                   : "is not in use"
             ),
-            "check the connection string of the subscription"
-        ));
+            fmt::format(
+                "on {}: ALTER SUBSCRIPTION {} CONNECTION '...'", pair.to.name, pair.subscription
+            )
+        );
     }
     return {};
 }
+
+namespace {
 
 constexpr const char* published_tables =
     "SELECT format('%I.%I', schemaname, tablename) FROM pg_publication_tables "
@@ -199,68 +207,74 @@ constexpr const char* partial_publications =
     "SELECT format('%I', pubname) FROM pg_publication WHERE pubname = ANY ($1::text[]) "
     "AND NOT (pubinsert AND pubupdate AND pubdelete AND pubtruncate)";
 
-step_result<void> check_coverage(
-    const checked_pair& pair, check_rows& rows, const subscription_facts& found, const limits& until
-) {
-    const names publications{found.publications};
-    auto published = column(pair.from_client, published_tables, publications, until);
-    auto subscribed = column(pair.to_client, subscribed_tables, {pair.subscription}, until);
-    auto all = column(pair.from_client, all_tables, {}, until);
-    auto partial = column(pair.from_client, partial_publications, publications, until);
-    for (const auto* answer : {&published, &subscribed, &all, &partial}) {
+}  // namespace
+
+step_result<void> check_tables(const checked_pair& pair, verdicts& found, const limits& until) {
+    const auto facts = read_subscription(pair, until);
+    if (!facts) {
+        return facts.error();
+    }
+    const names publications{facts->publications};
+    const names subscription{pair.subscription};
+    auto published = text_column(pair.from_client, published_tables, publications, until);
+    auto subscribed = text_column(pair.to_client, subscribed_tables, subscription, until);
+    auto all = text_column(pair.from_client, all_tables, {}, until);
+    for (const auto* answer : {&published, &subscribed, &all}) {
         if (!*answer) {
             return answer->error();
         }
     }
-    const names unsubscribed = missing_from(*subscribed, *published);
-    if (!unsubscribed.empty()) {
-        rows.push_back(error(
-            "tables",
+    for (const std::string& table : missing_from(*subscribed, *published)) {
+        found.bad(
+            fmt::format("{} is published, but not followed by {}", table, pair.to.name),
             fmt::format(
-                "published but not followed by {}: {}", pair.to.name, first_few(unsubscribed)
-            ),
-            "ALTER SUBSCRIPTION ... REFRESH PUBLICATION, and wait for the copy"
-        ));
-    }
-    const names unpublished = missing_from(*published, *all);
-    if (!unpublished.empty()) {
-        rows.push_back(
-            {"tables",
-             check_level::warning,
-             "not published, so their rows stay behind: " + first_few(unpublished),
-             "add them to a publication unless that is meant"}
+                "on {}: ALTER SUBSCRIPTION {} REFRESH PUBLICATION, and wait for the copy",
+                pair.to.name,
+                pair.subscription
+            )
         );
     }
-    if (!partial->empty()) {
-        rows.push_back(
-            {"publication",
-             check_level::warning,
-             "does not publish every kind of change: " + first_few(*partial),
-             ""}
+    for (const std::string& table : missing_from(*published, *all)) {
+        found.bad(
+            table + " is not published: its rows stay behind",
+            fmt::format(
+                "on {}: ALTER PUBLICATION ... ADD TABLE {}; on {}: ALTER SUBSCRIPTION {} REFRESH "
+                "PUBLICATION",
+                pair.from.name,
+                table,
+                pair.to.name,
+                pair.subscription
+            )
         );
     }
-    if (unsubscribed.empty() && unpublished.empty()) {
-        rows.push_back(
-            {"tables",
-             check_level::ok,
-             fmt::format("{} tables are followed", published->size()),
-             ""}
-        );
+    if (found.findings() == 0) {
+        found.good(fmt::format("{} tables are followed", published->size()));
     }
     return {};
 }
 
-}  // namespace
-
-step_result<void> check_logical(const checked_pair& pair, check_rows& rows, limits until) {
-    subscription_facts found;
-    if (auto done = check_subscription(pair, rows, found, until); !done || found.slot.empty()) {
-        return done;
+step_result<void>
+check_publication(const checked_pair& pair, verdicts& found, const limits& until) {
+    const auto facts = read_subscription(pair, until);
+    if (!facts) {
+        return facts.error();
     }
-    if (auto done = check_slot(pair, rows, found, until); !done) {
-        return done;
+    const names publications{facts->publications};
+    auto partial = text_column(pair.from_client, partial_publications, publications, until);
+    if (!partial) {
+        return partial.error();
     }
-    return check_coverage(pair, rows, found, until);
+    for (const std::string& name : *partial) {
+        found.bad(
+            fmt::format("publication {} does not publish every kind of change", name),
+            fmt::format(
+                "on {}: ALTER PUBLICATION {} SET (publish = 'insert, update, delete, truncate')",
+                pair.from.name,
+                name
+            )
+        );
+    }
+    return {};
 }
 
 }  // namespace pgsluice::control

@@ -52,6 +52,10 @@ constexpr command_argument cutover_arguments[] = {
      .choices = pinned_policies,
      .help = "sessions that cannot be moved (default: cutover.on_pinned)"},
 };
+constexpr command_argument preflight_arguments[] = {
+    {.name = "to", .is_required = true, .help = "the new backend"},
+    {.name = "plan", .help = "file with deviations from the configured steps"},
+};
 constexpr command_argument shutdown_arguments[] = {
     {.name = "drain",
      .type = argument_type::flag,
@@ -87,6 +91,11 @@ constexpr command table[] = {
      .needs_service = true,
      .help = "fence, catch up, switch and move: the whole sequence, or back to the old backend",
      .arguments = cutover_arguments},
+    {.id = command_id::preflight,
+     .name = "preflight",
+     .needs_service = true,
+     .help = "every check that a cutover makes, changing nothing; 0 when none of them is an error",
+     .arguments = preflight_arguments},
     {.id = command_id::abort,
      .name = "abort",
      .needs_service = true,
@@ -101,7 +110,6 @@ constexpr command table[] = {
     {.id = command_id::later, .name = "admit", .help = "not in this version"},
     {.id = command_id::later, .name = "drain", .help = "not in this version"},
     {.id = command_id::later, .name = "readonly", .help = "not in this version"},
-    {.id = command_id::later, .name = "preflight", .help = "not in this version"},
     {.id = command_id::later, .name = "rollback", .help = "not in this version"},
     {.id = command_id::later, .name = "events", .help = "not in this version"},
 };

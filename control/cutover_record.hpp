@@ -37,7 +37,7 @@ using step_result = boost::system::result<T, step_failure>;
 [[noreturn]] void
 throw_exception_from_error(const step_failure& f, const boost::source_location& where);
 
-enum class check_level : std::uint8_t { ok, warning, error };
+enum class check_level : std::uint8_t { ok, warning, error, off };
 
 /// One row of the preflight.
 struct check_row {

@@ -59,10 +59,13 @@ public:
     struct expectations {
         std::uint32_t sessions = 0;     ///< that will come to the new server
         bool is_to_fence_ours = false;  ///< it may be read-only: lift() is going to mend that
+        /// The proxy's own backends on the old server, by pid, as of now.
+        std::function<std::vector<std::int32_t>()> ours{};
+        std::vector<std::string> pinned{};  ///< sessions that cannot be moved as things are
     };
     /// Every check, changing nothing. Fails only when it could not be carried out at all; findings
     /// are rows.
-    virtual step_result<std::vector<check_row>> preflight(expectations, limits) = 0;
+    virtual step_result<std::vector<check_row>> preflight(const expectations&, limits) = 0;
     /// Custom setting names ("app.tenant") that the catalogs of these databases mention.
     virtual step_result<std::vector<std::string>>
     custom_settings(std::span<const std::string> databases, limits) = 0;

@@ -283,6 +283,8 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return service->retarget(given, tell);
     case command_id::cutover:
         return service->cutover(given, tell);
+    case command_id::preflight:
+        return service->preflight(given, tell);
     case command_id::abort:
         return service->abort();
     case command_id::reload:

@@ -20,7 +20,9 @@ using std::chrono::milliseconds;
 /// The servers of a retarget, which asks nothing of them.
 class no_servers final : public server_pair {
 public:
-    step_result<std::vector<check_row>> preflight(expectations, limits) override { return no(); }
+    step_result<std::vector<check_row>> preflight(const expectations&, limits) override {
+        return no();
+    }
     step_result<std::vector<std::string>>
     custom_settings(std::span<const std::string>, limits) override {
         return no();

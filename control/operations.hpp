@@ -53,6 +53,7 @@ public:
     outcome resume();
     outcome retarget(const request& given, const progress_sink& tell);
     outcome cutover(const request& given, const progress_sink& tell);
+    outcome preflight(const request& given, const progress_sink& tell);
     outcome abort();
     outcome sessions(const request& given);
     boost::json::object status();

@@ -4,6 +4,7 @@
 #include "control/custom_settings.hpp"
 #include "control/fence.hpp"
 #include "control/polling.hpp"
+#include "control/preflight.hpp"
 #include "control/sequences.hpp"
 
 #include <fmt/format.h>
@@ -52,6 +53,18 @@ step_result<void> nothing(const step_result<pg_rows>& rows) {
         return rows.error();
     }
     return {};
+}
+
+/// A server that refuses the login is a finding like any other; one that is late is not.
+step_result<std::vector<check_row>> unreachable(const step_failure& why) {
+    if (why.why != setback::failed) {
+        return why;
+    }
+    return std::vector<check_row>{
+        {"login",
+         check_level::error,
+         why.text,
+         "mend what it says, or `admin` in the configuration"}};
 }
 
 }  // namespace
@@ -112,11 +125,12 @@ step_result<pg_client*> pg_servers::to(const limits& until) {
     return ensure(to_, settings_.to, to_options, until);
 }
 
-step_result<std::vector<check_row>> pg_servers::preflight(expectations expected, limits until) {
+step_result<std::vector<check_row>>
+pg_servers::preflight(const expectations& expected, limits until) {
     auto from_client = from(until);
     auto to_client = from_client ? to(until) : from_client;
     if (!to_client) {
-        return to_client.error();
+        return unreachable(to_client.error());
     }
     auto from_facts = read_facts(**from_client, until);
     auto to_facts = read_facts(**to_client, until);
@@ -132,23 +146,8 @@ step_result<std::vector<check_row>> pg_servers::preflight(expectations expected,
         *to_facts,
         settings_.replication.kind,
         settings_.replication.subscription,
-        expected.sessions,
-        expected.is_to_fence_ours};
-    std::vector<check_row> rows;
-    check_roles(pair, rows);
-    check_capacity(pair, rows);
-    check_fence(pair, rows);
-    step_result<void> done = check_catalogs(pair, rows, until);
-    if (done && settings_.replication.kind == replication_kind::physical) {
-        done = check_physical(pair, rows, until);
-    }
-    if (done && settings_.replication.kind == replication_kind::logical) {
-        done = check_logical(pair, rows, until);
-    }
-    if (!done) {
-        return done.error();
-    }
-    return rows;
+        expected};
+    return run_checks(checks(), pair, {}, until);
 }
 
 step_result<std::vector<std::string>>

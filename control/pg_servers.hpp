@@ -27,7 +27,8 @@ class pg_servers : public server_pair {
 public:
     explicit pg_servers(pg_servers_settings settings);
 
-    step_result<std::vector<check_row>> preflight(expectations expected, limits until) override;
+    step_result<std::vector<check_row>>
+    preflight(const expectations& expected, limits until) override;
     step_result<std::vector<std::string>>
     custom_settings(std::span<const std::string> databases, limits until) override;
     step_result<void> prepare(limits until) override;

@@ -1,4 +1,5 @@
 // `cutover --dry-run`: what the sequence would find and do, and the figures an operator decides by.
+#include "control/preflight.hpp"
 #include "control/steps.hpp"
 
 #include <fmt/format.h>
@@ -54,9 +55,7 @@ rehearsal rehearse_cutover(const cutover_request& request, cutover_world world) 
     found.pinned = session_rows(sessions, has_pins);
     if (!request.retarget) {
         const limits until{limits::clock::now() + request.preflight_timeout, &world.aborted};
-        const proxy::service_progress now = world.service.progress();
-        auto checks =
-            world.servers.preflight({now.sessions + now.held, request.to_fence.has_value()}, until);
+        auto checks = world.servers.preflight(expect(world.service, request), until);
         if (!checks) {
             found.exit_code = checks.error().why == setback::deadline ? 5 : 1;
             found.text = "preflight: " + checks.error().text;

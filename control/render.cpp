@@ -239,6 +239,33 @@ std::string render_sessions(const json::object& result) {
     );
 }
 
+/// One line a verdict; below a finding, in full so that it can be copied, what mends it.
+std::string render_verdicts(const json::object& result) {
+    std::size_t name_width = 0;
+    const json::array* list = array_in(result, "checks");
+    for (const json::value& each : list == nullptr ? json::array() : *list) {
+        name_width = std::max(name_width, characters(field_text(each.as_object(), "check")));
+    }
+    const std::size_t indent = std::string_view("error  ").size() + name_width + 2;
+    std::string out;
+    for (const json::value& each : list == nullptr ? json::array() : *list) {
+        const json::object& row = each.as_object();
+        std::string line = field_text(row, "level");
+        line.resize(std::string_view("error  ").size(), ' ');
+        line += field_text(row, "check");
+        line.resize(indent, ' ');
+        out += line + cell(field_text(row, "text"), cell_characters_max) + "\n";
+        if (const std::string mend = field_text(row, "hint"); !mend.empty()) {
+            out += std::string(indent, ' ') + "mend: " + cell(mend, mend.size()) + "\n";
+        }
+    }
+    std::string counts;
+    for (const char* level : {"ok", "warn", "error", "off"}) {
+        counts += (counts.empty() ? "" : ", ") + field_text(result, level) + " " + level;
+    }
+    return out + counts + "\n";
+}
+
 }  // namespace
 
 std::string render_table(
@@ -303,6 +330,9 @@ std::string render_result(std::string_view command_name, const json::object& res
     }
     if (command_name == "sessions") {
         return render_sessions(result);
+    }
+    if (command_name == "preflight") {
+        return render_verdicts(result);
     }
     return render_pairs(result);
 }

@@ -18,8 +18,8 @@ std::string render_table(
 /// A span of time for people: `250ms`, `1.5s`, `2m05s`, `3h20m`.
 std::string render_ms(std::int64_t ms);
 
-/// A command's result as tables: `status` and `sessions` have forms of their own, everything else
-/// is one `key  value` line a value and a table for each list.
+/// A command's result as tables: `status`, `sessions` and `preflight` have forms of their own,
+/// everything else is one `key  value` line a value and a table for each list.
 std::string render_result(std::string_view command_name, const boost::json::object& result);
 
 /// A progress object ({"step", "text"?, "elapsed_ms"?}) as one line.

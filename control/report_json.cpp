@@ -15,33 +15,8 @@ double in_ms(std::chrono::microseconds span) {
     return static_cast<double>(span.count()) / 1000;
 }
 
-std::string_view to_string(check_level level) {
-    switch (level) {
-    case check_level::ok:
-        return "ok";
-    case check_level::warning:
-        return "warning";
-    case check_level::error:
-        return "error";
-    }
-    return "";
-}
-
 json::array strings(const std::vector<std::string>& texts) {
     return json::array(texts.begin(), texts.end());
-}
-
-json::array checks_json(const std::vector<check_row>& checks) {
-    json::array rows;
-    for (const check_row& check : checks) {
-        rows.push_back(
-            {{"check", check.name},
-             {"level", to_string(check.level)},
-             {"text", check.text},
-             {"hint", check.hint}}
-        );
-    }
-    return rows;
 }
 
 json::array steps_json(const std::vector<step_report>& steps) {
@@ -110,6 +85,33 @@ std::vector<std::string> groups_of(const proxy::session_info& session, std::stri
 }
 
 }  // namespace
+
+std::string_view to_string(check_level level) {
+    switch (level) {
+    case check_level::ok:
+        return "ok";
+    case check_level::warning:
+        return "warn";
+    case check_level::error:
+        return "error";
+    case check_level::off:
+        return "off";
+    }
+    return "";
+}
+
+json::array checks_json(const std::vector<check_row>& checks) {
+    json::array rows;
+    for (const check_row& check : checks) {
+        rows.push_back(
+            {{"check", check.name},
+             {"level", to_string(check.level)},
+             {"text", check.text},
+             {"hint", check.hint}}
+        );
+    }
+    return rows;
+}
 
 outcome report_outcome(const cutover_request& asked, const cutover_report& report) {
     json::object result{

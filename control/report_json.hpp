@@ -12,6 +12,12 @@
 
 namespace pgsluice::control {
 
+/// ok, warn, error or off.
+std::string_view to_string(check_level level);
+
+/// One object a row: check, level, text, hint.
+boost::json::array checks_json(const std::vector<check_row>& checks);
+
 /// What a cutover or retarget came to, as the answer to its command.
 outcome report_outcome(const cutover_request& asked, const cutover_report& report);
 

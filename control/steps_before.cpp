@@ -1,5 +1,6 @@
 // The steps before the pause and the pause itself: everything up to the moment when all sessions
 // stand still and each has its verdict. Nothing here changes a server.
+#include "control/preflight.hpp"
 #include "control/steps.hpp"
 
 #include <algorithm>
@@ -42,10 +43,7 @@ std::vector<std::string> databases_in_use(traffic& service) {
 }  // namespace
 
 step_result<std::string> preflight(cutover_state& state, limits until) {
-    const proxy::service_progress now = state.world.service.progress();
-    const server_pair::expectations expected{
-        now.sessions + now.held, state.asked.to_fence.has_value()};
-    auto checks = state.world.servers.preflight(expected, until);
+    auto checks = state.world.servers.preflight(expect(state.world.service, state.asked), until);
     if (!checks) {
         return checks.error();
     }

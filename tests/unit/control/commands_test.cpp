@@ -29,6 +29,7 @@ TEST(Commands, TableIsUniqueAndCoversEveryCommand) {
           "resume",
           "retarget",
           "cutover",
+          "preflight",
           "abort",
           "reload",
           "shutdown"}) {

@@ -67,6 +67,26 @@ TEST(RenderResult, ShowsStatusAsTwoTables) {
     );
 }
 
+TEST(RenderResult, ShowsVerdictsWithWhatMendsThemInFull) {
+    const std::string mend(400, 'x');
+    EXPECT_EQ(
+        render_result(
+            "preflight",
+            parsed((R"({"from":"blue","to":"green","ok":1,"warn":0,"error":1,
+            "off":0,"checks":[{"check":"login","level":"ok","text":"both","hint":""},
+            {"check":"slot","level":"error","text":"lost","hint":")" +
+                    mend + R"("}]})")
+                       .c_str())
+        ),
+        "ok     login  both\n"
+        "error  slot   lost\n"
+        "              mend: " +
+            mend +
+            "\n"
+            "1 ok, 0 warn, 1 error, 0 off\n"
+    );
+}
+
 TEST(RenderResult, ShowsSessionsAndGroups) {
     EXPECT_EQ(
         render_result("sessions", parsed(R"({"sessions":[{"id":1,"state":"idle",

@@ -128,7 +128,7 @@ TEST(ReportJson, RehearsalsShowPlanChecksAndReadings) {
     EXPECT_EQ(
         boost::json::value(rehearsal_outcome(asked, found).result),
         parsed(R"({"from":"blue","to":"green","text":"would be tried",
-                   "checks":[{"check":"login","level":"warning","text":"slow","hint":"hurry"}],
+                   "checks":[{"check":"login","level":"warn","text":"slow","hint":"hurry"}],
                    "plan":[{"step":"drain","deadline_ms":1000,"does":"close","undo":"open"}],
                    "readings":[{"reading":"lag","value":"0 bytes"}],"pinned":["session 1"]})")
     );

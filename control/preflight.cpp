@@ -1,0 +1,160 @@
+// The preflight: walks the table of checks and answers the command of that name. A cutover and its
+// dry run walk the same table.
+#include "control/preflight.hpp"
+
+#include "control/operations.hpp"
+#include "control/report_json.hpp"
+#include "control/steps.hpp"
+
+#include <algorithm>
+
+namespace pgsluice::control {
+
+namespace {
+
+/// One question may take this long, and wait this long for somebody's lock. The search path is set
+/// by a statement because what a login trigger may have changed comes after the startup packet;
+/// with pg_temp last, every unqualified name and operator is PostgreSQL's own.
+constexpr const char* careful =
+    "SET search_path = pg_catalog, pg_temp; SET statement_timeout = '5s'; SET lock_timeout = '2s'";
+constexpr const char* careless = "SET statement_timeout = 0; SET lock_timeout = 0";
+
+/// The steps after the preflight use the same connections, with deadlines of their own.
+step_result<void> on_both(const checked_pair& pair, std::string_view settings, limits until) {
+    for (pg_client* client : {&pair.from_client, &pair.to_client}) {
+        for (std::string_view left = settings; !left.empty();) {
+            const std::size_t end = std::min(left.find(';'), left.size());
+            if (auto set = client->query(std::string(left.substr(0, end)), until); !set) {
+                return set.error();
+            }
+            left.remove_prefix(std::min(end + 1, left.size()));
+        }
+    }
+    return {};
+}
+
+bool is_in_scope(const check& one, replication_kind kind) {
+    switch (kind) {
+    case replication_kind::none:
+        return (one.scope & scope_none) != 0;
+    case replication_kind::physical:
+        return (one.scope & scope_physical) != 0;
+    case replication_kind::logical:
+        return (one.scope & scope_logical) != 0;
+    }
+    return false;
+}
+
+step_result<void> run_check(
+    const check& one,
+    check_level level,
+    const checked_pair& pair,
+    std::vector<check_row>& rows,
+    const limits& until
+) {
+    if (level == check_level::off) {
+        rows.push_back({std::string(one.name), check_level::off, "switched off", {}});
+        return {};
+    }
+    verdicts found(one.name, level, rows);
+    if (auto done = one.run(pair, found, until); !done) {
+        if (!pair.from_client.is_usable() || !pair.to_client.is_usable()) {
+            return done;
+        }
+        found.bad(
+            "could not be checked: " + done.error().text,
+            "let the admin login read the catalogs, or run it again if it timed out"
+        );
+    }
+    found.close(one.sound);
+    return {};
+}
+
+}  // namespace
+
+step_result<std::vector<check_row>> run_checks(
+    std::span<const check> table,
+    const checked_pair& pair,
+    const check_levels& levels,
+    const limits& until
+) {
+    if (auto done = on_both(pair, careful, until); !done) {
+        return done.error();
+    }
+    std::vector<check_row> rows;
+    for (const check& one : table) {
+        if (!is_in_scope(one, pair.replication)) {
+            continue;
+        }
+        const auto chosen = levels.find(one.name);
+        const check_level level = chosen == levels.end() ? one.level : chosen->second;
+        if (auto done = run_check(one, level, pair, rows, until); !done) {
+            return done.error();
+        }
+    }
+    if (auto done = on_both(pair, careless, until); !done) {
+        return done.error();
+    }
+    return rows;
+}
+
+server_pair::expectations expect(traffic& service, const cutover_request& asked) {
+    const proxy::service_progress now = service.progress();
+    const auto sessions = service.sessions();
+    return {
+        .sessions = now.sessions + now.held,
+        .is_to_fence_ours = asked.to_fence.has_value(),
+        .ours = [&service, from = asked.from_backend] { return service.backend_pids(from); },
+        .pinned = session_rows(sessions, has_pins)};
+}
+
+outcome preflight_outcome(const cutover_request& asked, const std::vector<check_row>& rows) {
+    std::size_t counts[4] = {};
+    for (const check_row& row : rows) {
+        ++counts[static_cast<std::size_t>(row.level)];
+    }
+    const auto count = [&](check_level level) {
+        return counts[static_cast<std::size_t>(level)];
+    };
+    boost::json::object result{{"from", asked.from}, {"to", asked.to}};
+    for (const check_level level :
+         {check_level::ok, check_level::warning, check_level::error, check_level::off}) {
+        result[to_string(level)] = count(level);
+    }
+    result["checks"] = checks_json(rows);
+    if (count(check_level::error) == 0) {
+        return outcome::done(std::move(result));
+    }
+    return outcome::of(
+        exit_code::failed,
+        counted(count(check_level::error), "error") + ": a cutover to " + asked.to +
+            " would be refused",
+        std::move(result)
+    );
+}
+
+outcome service_operations::preflight(const request& given, const progress_sink&) {
+    if (given.has("plan")) {
+        return outcome::of(exit_code::usage, "--plan is not in this version");
+    }
+    const auto own = begin("preflight");
+    if (!own) {
+        return busy();
+    }
+    const auto asked = make_move(given, given.text("to"), false);
+    if (!asked) {
+        return outcome::of(exit_code::usage, asked.error().message);
+    }
+    if (asked->from == asked->to) {
+        return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
+    }
+    const limits until{limits::clock::now() + asked->preflight_timeout, &aborted_};
+    const auto rows = make_servers(*asked)->preflight(expect(traffic_, *asked), until);
+    if (!rows) {
+        const bool is_late = rows.error().why == setback::deadline;
+        return outcome::of(is_late ? exit_code::deadline : exit_code::failed, rows.error().text);
+    }
+    return preflight_outcome(*asked, *rows);
+}
+
+}  // namespace pgsluice::control

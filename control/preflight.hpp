@@ -1,0 +1,33 @@
+#pragma once
+
+#include "control/checks.hpp"
+#include "control/cutover.hpp"
+#include "control/outcome.hpp"
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pgsluice::control {
+
+/// Checks whose findings are to be taken more or less seriously: warning, error or off.
+using check_levels = std::map<std::string, check_level, std::less<>>;
+
+/// Makes every check of `table` that this kind of replication needs, in order, and gives a row or
+/// more for each. A check whose question a server refuses is a finding; fails only when a server
+/// does not answer any more, or at `until`.
+step_result<std::vector<check_row>> run_checks(
+    std::span<const check> table,
+    const checked_pair& pair,
+    const check_levels& levels,
+    const limits& until
+);
+
+/// What a preflight is told of the service's traffic.
+server_pair::expectations expect(traffic& service, const cutover_request& asked);
+
+/// The answer to `preflight`: exit 1 when a row is an error.
+outcome preflight_outcome(const cutover_request& asked, const std::vector<check_row>& rows);
+
+}  // namespace pgsluice::control

@@ -1,0 +1,73 @@
+"""What tests of the preflight share: its verdicts, and ways to plant a defect and to mend it."""
+
+import os
+import re
+
+from .cluster import wait_until
+from .cutover_world import DB, answer_of
+from .sluice import REPOSITORY
+
+
+class Verdicts:
+    """The answer of `sluicectl preflight --json`."""
+
+    def __init__(self, code, answer):
+        self.code, self.answer = code, answer
+        self.rows = answer.get("checks", [])
+
+    def of(self, check):
+        return [row for row in self.rows if row["check"] == check]
+
+    def level(self, check):
+        """The worst level of a check's rows; None when it was not made."""
+        levels = [row["level"] for row in self.of(check)]
+        order = ["off", "ok", "warn", "error"]
+        return max(levels, key=order.index) if levels else None
+
+    def finding(self, check, text):
+        """The row of `check` that mentions `text`."""
+        rows = [row for row in self.of(check) if text in row["text"]]
+        assert rows, f"no {check} with {text!r} in {self.of(check)}"
+        return rows[0]
+
+    def errors(self):
+        return [row for row in self.rows if row["level"] == "error"]
+
+
+def preflight(proxy, to="green"):
+    code, answer = answer_of(proxy.ctl("preflight", "--to", to, check=False))
+    return Verdicts(code, answer)
+
+
+def refuses(proxy, check, text):
+    """The cutover ends in its preflight, names the check and leaves everything as it was."""
+    code, answer = answer_of(proxy.ctl("cutover", "--to", "green", check=False, timeout_s=120))
+    assert code == 1, answer
+    assert [step["step"] for step in answer["steps"]] == ["preflight"], answer
+    assert any(row.startswith(check + ": ") and text in row for row in answer["rows"]), answer
+    status = proxy.status()
+    assert (status["route"], status["gate"], status["generation"]) == ("blue", "open", 1)
+
+
+def do_as_told(pair, hint):
+    """Runs what a verdict says would mend it: `on blue: STATEMENT; on green: ...`, literally."""
+    parts = re.split(r"(?:; |^)on (blue|green): ", hint)[1:]
+    assert parts, f"nothing to run in {hint!r}"
+    for name, sql in zip(parts[::2], parts[1::2]):
+        server = pair.old if name == "blue" else pair.new
+        # ALTER SYSTEM wants to be alone; other texts may have semicolons of their own.
+        for statement in sql.split("; ") if sql.startswith("ALTER SYSTEM") else [sql]:
+            server.query(statement, dbname=DB)
+
+
+def set_server(server, name, value):
+    """ALTER SYSTEM; returns when new sessions have it."""
+    server.query(f"ALTER SYSTEM SET {name} = '{value}'")
+    server.reload()
+    wait_until(lambda: server.value(f"SHOW {name}") == value, "a reload")
+
+
+def checks_of_the_table():
+    """The names in the table of checks, from its source."""
+    with open(os.path.join(REPOSITORY, "control", "checks_table.cpp")) as source:
+        return re.findall(r'^\s*\{"([a-z-]+)"', source.read(), re.M)
