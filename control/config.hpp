@@ -51,6 +51,7 @@ struct replication_config {
 
 struct cutover_config {
     std::chrono::milliseconds drain_timeout{10'000};
+    std::chrono::milliseconds long_transaction{500};
     std::chrono::milliseconds catch_up_timeout{30'000};
     pinned_policy on_pinned = pinned_policy::abort;
     std::string promote_command;

@@ -176,7 +176,16 @@ const config_key<service> services[] = {
         {.name = "cutover.drain_timeout",
          .initial = "10s",
          .is_reloadable = reloadable,
-         .doc = "How long a cutover waits for every session to reach a boundary."}
+         .doc = "How long a cutover waits for every session to reach a boundary: first for those "
+                "with long transactions, then for all others."}
+    ),
+    duration_key<service, &service::cutover, &cutover_config::long_transaction>(
+        {.name = "cutover.long_transaction",
+         .initial = "500ms",
+         .is_reloadable = reloadable,
+         .doc = "Sessions whose transactions take this long are parked first, while all others go "
+                "on; and the longest that everybody waits for one that was not known to be long. "
+                "0 parks everybody at once."}
     ),
     duration_key<service, &service::cutover, &cutover_config::catch_up_timeout>(
         {.name = "cutover.catch_up_timeout",

@@ -273,8 +273,8 @@ step_failure stopped_or_late(const limits& until, std::string text) {
 cutover_report run_cutover(const cutover_request& request, cutover_world world) {
     cutover_state state = new_state(request, world);
     const std::vector<step> steps = steps_for(request);
-    const auto drain = std::find_if(steps.begin(), steps.end(), [](const step& one) {
-        return one.run == steps::drain;
+    const auto first_drain = std::find_if(steps.begin(), steps.end(), [](const step& one) {
+        return one.run == steps::drain_long || one.run == steps::drain;
     });
     for (auto at = steps.begin(); at != steps.end(); ++at) {
         if (auto ok = run_step(state, *at); !ok) {
@@ -285,7 +285,7 @@ cutover_report run_cutover(const cutover_request& request, cutover_world world) 
         }
         if (state.start_over) {
             state.start_over = false;
-            at = std::prev(drain);
+            at = std::prev(first_drain);
         }
     }
     return finish(state);

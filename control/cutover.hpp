@@ -28,7 +28,9 @@ struct cutover_request {
     milliseconds timeout{600'000};  ///< of everything before the commit point
     milliseconds preflight_timeout{15'000};
     milliseconds prepare_timeout{30'000};  ///< passing it is no failure: the rest is done paused
-    milliseconds drain_timeout{10'000};
+    /// Sessions whose transactions take this long are parked before all others; 0: nobody is.
+    milliseconds long_transaction{500};
+    milliseconds drain_timeout{10'000};  ///< of both passes together
     milliseconds verdict_timeout{10'000};
     milliseconds fence_timeout{10'000};
     milliseconds catch_up_timeout{30'000};

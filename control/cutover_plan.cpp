@@ -29,6 +29,10 @@ bool for_fenced_target(const cutover_request& r) {
     return !r.retarget && r.to_fence.has_value();
 }
 
+bool for_two_passes(const cutover_request& r) {
+    return r.long_transaction.count() > 0;
+}
+
 /// Long enough for one fsync or one turn of every worker; such steps do not wait for others.
 milliseconds immediate(const cutover_request&) {
     return milliseconds{10'000};
@@ -42,7 +46,7 @@ milliseconds allowed(const cutover_request& r) {
 constexpr std::string_view nothing = "-";
 using request = cutover_request;
 
-constexpr std::array<step, 15> table{{
+constexpr std::array<step, 16> table{{
     {"preflight",
      for_cutover,
      allowed<&request::preflight_timeout>,
@@ -67,6 +71,12 @@ constexpr std::array<step, 15> table{{
      steps::prepare,
      "log in to the new server for every session and copy its state, while traffic goes on",
      "close those connections"},
+    {"drain_long",
+     for_two_passes,
+     allowed<&request::drain_timeout>,
+     steps::drain_long,
+     "park the sessions with long transactions, while all others go on",
+     "let them go on"},
     {"drain",
      always,
      allowed<&request::drain_timeout>,

@@ -26,6 +26,7 @@ public:
     virtual ~traffic() = default;
 
     virtual void close_gate() = 0;
+    virtual void hold_long(std::chrono::milliseconds threshold) = 0;
     virtual void open_gate() = 0;
     virtual bool gate_open() const = 0;
     virtual proxy::service_progress progress() const = 0;

@@ -34,6 +34,10 @@ void engine_traffic::close_gate() {
     engine_.close_gate(id_);
 }
 
+void engine_traffic::hold_long(std::chrono::milliseconds threshold) {
+    engine_.hold_long(id_, threshold);
+}
+
 void engine_traffic::open_gate() {
     switch (machine_.current()) {
     case mode::holding:

@@ -20,6 +20,7 @@ public:
     engine_traffic(proxy::engine& engine, std::size_t id, std::string service, mode initial);
 
     void close_gate() override;
+    void hold_long(std::chrono::milliseconds threshold) override;
     void open_gate() override;
     bool gate_open() const override { return engine_.gate_open(id_); }
     proxy::service_progress progress() const override { return engine_.progress(id_); }

@@ -147,6 +147,7 @@ service_operations::make_move(const request& given, std::string_view to, bool re
     }
     asked.timeout = given.duration("timeout", asked.timeout);
     asked.drain_timeout = service->cutover.drain_timeout;
+    asked.long_transaction = service->cutover.long_transaction;
     asked.catch_up_timeout = service->cutover.catch_up_timeout;
     asked.hold_timeout = service->hold.timeout;
     const std::lock_guard guard(mutex_);

@@ -34,10 +34,11 @@ struct cutover_state {
     std::chrono::milliseconds wait_backoff{250};  ///< before it does so
     fence_memory memory{};
     lsn marker = 0;
-    clock::time_point closed_at{};  ///< the gate's last close; for each further drain anew
-    clock::time_point parked_at{};  ///< the last session had parked
-    clock::time_point opened_at{};  ///< the gate is open again, or would be if it had been
-    std::string lift_stays{};       ///< why the new server's fence could not be put back
+    clock::time_point drain_ends{};  ///< of both passes together, however often they are tried
+    clock::time_point closed_at{};   ///< the gate's last close; for each further drain anew
+    clock::time_point parked_at{};   ///< the last session had parked
+    clock::time_point opened_at{};   ///< the gate is open again, or would be if it had been
+    std::string lift_stays{};        ///< why the new server's fence could not be put back
     std::vector<std::string> operator_notes{};  ///< what went wrong after the commit point
 };
 
@@ -89,6 +90,7 @@ step_result<std::string> lift(cutover_state& state, limits until);
 void undo_lift(cutover_state& state);
 step_result<std::string> prepare(cutover_state& state, limits until);
 void undo_prepare(cutover_state& state);
+step_result<std::string> drain_long(cutover_state& state, limits until);
 step_result<std::string> drain(cutover_state& state, limits until);
 void undo_drain(cutover_state& state);
 step_result<std::string> verdict(cutover_state& state, limits until);

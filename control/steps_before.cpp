@@ -13,6 +13,10 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds wait_backoff_last{2'000};
+/// How soon a transaction that has become long is noticed.
+constexpr milliseconds look_again_after{20};
+/// How much a session's age may be too small: the data plane reads a coarse clock.
+constexpr milliseconds coarse{20};
 
 step_result<void> refuse_errors(const std::vector<check_row>& checks) {
     step_failure refusal{setback::refused, "", "", {}};
@@ -147,6 +151,66 @@ void undo_prepare(cutover_state& state) {
     }
 }
 
+namespace {
+
+/// One deadline for both passes.
+limits drain_limits(cutover_state& state, const limits& step) {
+    if (state.drain_ends == limits::clock::time_point{}) {
+        state.drain_ends = limits::clock::now() + state.asked.drain_timeout;
+    }
+    return {std::min(step.deadline, state.drain_ends), step.aborted};
+}
+
+/// The gate is closed, somebody's transaction turns out to be a long one: rather than let everybody
+/// wait for it, the gate opens and the first pass begins anew.
+step_result<std::string> drain_again(cutover_state& state, std::uint32_t left) {
+    undo_drain(state);
+    state.start_over = true;
+    return counted(left, "session") + " turned out to be long: gate open, once more";
+}
+
+}  // namespace
+
+/// Nobody with short transactions shall wait for somebody else's long one.
+step_result<std::string> drain_long(cutover_state& state, limits until) {
+    until = drain_limits(state, until);
+    traffic& service = state.world.service;
+    if (!service.gate_open()) {
+        return std::string("the gate is closed already");
+    }
+    const milliseconds threshold = state.asked.long_transaction;
+    state.gate_closed = true;
+    const auto nobody_left = [](const proxy::service_progress& p) {
+        return p.long_running == 0;
+    };
+    for (;;) {
+        service.hold_long(threshold);
+        if (nobody_left(service.progress())) {
+            return counted(service.progress().parked, "session") + " parked ahead";
+        }
+        const limits nap{
+            std::min(until.deadline, limits::clock::now() + look_again_after), until.aborted};
+        wait_for(state, nobody_left, nap);
+        if (until.stopped() || until.passed()) {
+            break;
+        }
+    }
+    const auto left = service.progress().long_running;
+    step_failure late = stopped_or_late(
+        until,
+        counted(left, "session") + " with long transactions did not come to a boundary in time"
+    );
+    // Those that were at work when the pass began count as long, however brief it was.
+    const auto begun = state.drain_ends - state.asked.drain_timeout;
+    const auto age = std::min<limits::clock::duration>(threshold, limits::clock::now() - begun);
+    auto sessions = service.sessions();
+    std::erase_if(sessions, [age](const proxy::session_info& session) {
+        return session.phase_age + coarse < age;
+    });
+    late.rows = session_rows(sessions, blocks_drain);
+    return late;
+}
+
 step_result<std::string> drain(cutover_state& state, limits until) {
     state.closed_at = limits::clock::now();
     state.parked_at = state.opened_at = {};
@@ -157,10 +221,19 @@ step_result<std::string> drain(cutover_state& state, limits until) {
         state.gate_closed = true;
         state.world.service.close_gate();
     }
+    until = drain_limits(state, until);
+    const milliseconds patience = state.asked.long_transaction;
+    const bool is_ours = state.gate_closed && patience.count() > 0;
+    const limits attempt{
+        is_ours ? std::min(until.deadline, state.closed_at + patience) : until.deadline,
+        until.aborted};
     const bool parked = wait_for(
-        state, [](const proxy::service_progress& p) { return p.parked >= p.sessions; }, until
+        state, [](const proxy::service_progress& p) { return p.parked >= p.sessions; }, attempt
     );
     const proxy::service_progress now = state.world.service.progress();
+    if (!parked && !until.passed() && !until.stopped()) {
+        return drain_again(state, now.sessions - std::min(now.parked, now.sessions));
+    }
     if (!parked) {
         step_failure late = stopped_or_late(
             until,
@@ -213,6 +286,7 @@ wait_for_pinned(cutover_state& state, const std::vector<proxy::session_info>& se
     const auto pinned =
         static_cast<std::size_t>(std::count_if(sessions.begin(), sessions.end(), has_pins));
     undo_drain(state);
+    state.drain_ends = {};
     const limits::clock::time_point opened = limits::clock::now();
     show(state, "verdict", counted(pinned, "pinned session") + ": gate open, waiting for them");
     const limits until{state.overall, &state.world.aborted};

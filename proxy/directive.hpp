@@ -64,6 +64,8 @@ struct service_progress {
     std::uint32_t held = 0;      ///< clients whose startup waits for the gate
     std::uint32_t sessions = 0;  ///< sessions past the gate: parked or still to park
     std::uint32_t parked = 0;
+    /// After hold_long(): held, still to park; or busy since before it, so that it may become long.
+    std::uint32_t long_running = 0;
     // the rest is zero unless a move order stands
     std::uint32_t prepared = 0;   ///< have a logged-in spare that carries the state last captured
     std::uint32_t preparing = 0;  ///< being captured or prepared, or waiting for their turn

@@ -214,6 +214,13 @@ void engine::close_gate(service_id service) {
     });
 }
 
+void engine::hold_long(service_id service, milliseconds threshold) {
+    parts_->on_all(service, [threshold](shard& s) {
+        s.hold_long(threshold);
+        s.publish_now();
+    });
+}
+
 void engine::open_gate(service_id service) {
     {
         const std::lock_guard lock(parts_->routes_mutex);

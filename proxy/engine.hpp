@@ -55,6 +55,10 @@ public:
     /// boundary. Calling it again is harmless.
     void close_gate(service_id service);
 
+    /// The first pass of a drain: parks every session that works, or has lately worked, on one
+    /// transaction for at least `threshold`; all others, and new clients, go on. Call it again to
+    /// catch those that have become long since; progress().long_running tells how many are left.
+    void hold_long(service_id service, milliseconds threshold);
     /// Lets parked sessions and held clients go on. Ends a closing that is under way.
     void open_gate(service_id service);
     bool gate_open(service_id service) const;

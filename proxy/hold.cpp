@@ -36,7 +36,7 @@ task<bool> session::act_at_boundary() {
         co_return true;
     }
     const bool unchanged = captured_requests_ == pump_.requests();
-    if (shard_.gate_open()) {
+    if (shard_.gate_open() && !held_back_) {
         if (!shard_.order() && shard_.settings().move_every != 0) {
             co_await move_in_place();
         }
@@ -100,7 +100,24 @@ void session::gate_closed() {
     shard_.changed();
 }
 
+bool session::works_since_before(steady_time t) const noexcept {
+    return early_phase_ == session_phase::idle && !pump_.state().at_boundary() && pump_.since() < t;
+}
+
+void session::hold_if_long(steady_time now, milliseconds threshold) {
+    if (held_back_ || early_phase_ != session_phase::idle || ending_) {
+        return;
+    }
+    const auto running =
+        pump_.state().at_boundary() ? steady_time::duration{} : now - pump_.since();
+    if (std::max(running, pump_.recent_work()) >= threshold) {
+        held_back_ = true;
+        gate_closed();
+    }
+}
+
 void session::gate_opened() {
+    held_back_ = false;
     if (pump_.parked() || early_phase_ != session_phase::idle) {
         wait_.notify();
     }

@@ -88,6 +88,8 @@ public:
     std::uint64_t boundaries() const noexcept { return boundaries_; }
     /// When the session last changed between idle, active and in a transaction.
     steady_time since() const noexcept { return since_; }
+    /// How long its transactions take: the longest one, each later one counting it half.
+    steady_time::duration recent_work() const noexcept { return recent_work_; }
     /// At a boundary, running and not yet parked: close() would park it at once.
     bool at_rest() const noexcept { return running_ && !parked_ && at_boundary(); }
     /// A message of our own would stand between two messages, not inside one.
@@ -153,6 +155,7 @@ private:
     std::uint64_t boundaries_ = 0;
     std::uint64_t next_move_ = 0;
     steady_time since_{};
+    steady_time::duration recent_work_{};  ///< see recent_work()
     std::int32_t client_pid_ = 0;
     std::int32_t backend_pid_ = 0;
     std::uint32_t move_every_ = 0;

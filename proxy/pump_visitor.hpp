@@ -123,7 +123,11 @@ struct pump::backend_visitor {
 
     void on_ready(char status) {
         if (p.state_.transaction_status() == 'I' || status == 'I') {
-            p.since_ = coarse_now();
+            const steady_time now = coarse_now();
+            if (status == 'I') {
+                p.recent_work_ = std::max(now - p.since_, p.recent_work_ / 2);
+            }
+            p.since_ = now;
         }
         p.state_.on_backend('Z', status);
         p.error_last_ = false;

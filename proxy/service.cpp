@@ -29,6 +29,7 @@ service_progress service::sum() const {
         total.held += share.held;
         total.sessions += share.sessions;
         total.parked += share.parked;
+        total.long_running += share.long_running;
         total.prepared += share.prepared;
         total.preparing += share.preparing;
         total.settled += share.settled;

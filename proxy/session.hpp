@@ -67,11 +67,15 @@ public:
     bool waits() const noexcept;
     steady_time waiting_since() const noexcept { return waiting_since_; }
     bool switching() const noexcept { return switching_; }
+    bool held_back() const noexcept { return held_back_; }
+    bool works_since_before(steady_time t) const noexcept;
     bool has_private_statements() const noexcept { return has_private_statements_; }
 
     // --- from the shard ---------------------------------------------------------------------
     void gate_closed();
     void gate_opened();
+    /// Parks at its next boundary if its work takes, or has lately taken, that long.
+    void hold_if_long(steady_time now, milliseconds threshold);
     void order_given();
     void order_ended();
     void grant();        ///< its turn to be captured
@@ -163,6 +167,7 @@ private:
 
     session_phase early_phase_ = session_phase::startup;
     steady_time waiting_since_{};
+    bool held_back_ = false;  ///< parks although the gate is open: hold_if_long()
     std::optional<farewell> farewell_;
     bool admitted_ = false;  ///< counts against max_connections
     bool asked_credentials_ = false;

@@ -112,11 +112,21 @@ void shard::close_gate() {
     changed();
 }
 
+void shard::hold_long(milliseconds threshold) {
+    const steady_time now = reactor::now();
+    if (!std::exchange(holds_long_, true)) {
+        holds_long_since_ = now;
+    }
+    for_each([&](session& s) { s.hold_if_long(now, threshold); });
+    changed();
+}
+
 void shard::open_gate() {
-    if (gate_open_) {
+    if (gate_open_ && !holds_long_) {
         return;
     }
     gate_open_ = true;
+    holds_long_ = false;
     std::vector<session*> order;
     for_each([&](session& s) { order.push_back(&s); });
     // Taken from the back: those who wait come first, the longest waiting first of all.
@@ -212,7 +222,7 @@ void shard::after_batch() {
             log_end(error);
         });
     }
-    if (changed_ && (!gate_open_ || order_)) {
+    if (changed_ && (!gate_open_ || order_ || holds_long_)) {
         publish_now();
     }
 }
@@ -229,7 +239,8 @@ void shard::hand_out_turns() {
             continue;
         }
         if (order_) {
-            const bool held = !gate_open_ && s->phase() == session_phase::parked;
+            const bool is_held = !gate_open_ || s->held_back();
+            const bool held = is_held && s->phase() == session_phase::parked;
             if (s->stage() == move_stage::queued && (held || s->at_rest())) {
                 ++turns_taken_;
                 s->grant();
@@ -282,6 +293,8 @@ service_progress shard::count() const {
         ++sum.sessions;
         const bool is_parked = phase == session_phase::parked || phase == session_phase::moving;
         sum.parked += is_parked ? 1 : 0;
+        const bool may_be_long = s->held_back() || s->works_since_before(holds_long_since_);
+        sum.long_running += holds_long_ && may_be_long && !is_parked ? 1 : 0;
         sum.to_switch += s->switching() ? 1 : 0;
         if (!order_) {
             continue;

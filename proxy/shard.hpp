@@ -42,6 +42,8 @@ public:
     std::shared_ptr<const service_settings> settings_snapshot() const { return settings_; }
     route at() const noexcept { return route_; }
     bool gate_open() const noexcept { return gate_open_; }
+    /// Parks the sessions whose work is long; everybody else goes on. open_gate() releases them.
+    void hold_long(milliseconds threshold);
     const std::optional<move_order>& order() const noexcept { return order_; }
     bool promoted() const noexcept { return promoted_; }
     const farewell& left_behind() const noexcept { return left_behind_; }
@@ -97,6 +99,8 @@ private:
     std::shared_ptr<const service_settings> settings_;
     route route_;
     bool gate_open_;
+    bool holds_long_ = false;
+    steady_time holds_long_since_{};
     std::optional<move_order> order_;
     bool promoted_ = false;
     farewell left_behind_;

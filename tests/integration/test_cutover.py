@@ -15,6 +15,9 @@ from support.cutover_world import DB, connect, cutover, one, proxy_for
 from support.ledger import Ledger, schema
 from support.sluice import faults
 
+# Everybody waits for the longest transaction.
+ONE_PASS = {"cutover": {"long_transaction": "0s"}}
+
 STATE = """
 CREATE FUNCTION set_hidden(v text) RETURNS void LANGUAGE plpgsql AS
     $$ BEGIN PERFORM set_config('hidden.tenant', v, false); END $$;
@@ -22,6 +25,11 @@ CREATE SEQUENCE never_used;
 CREATE SEQUENCE restarted;
 CREATE SEQUENCE down INCREMENT -1 MAXVALUE 1000 START 1000;
 """
+
+
+def expect_drain(proxy):
+    proxy.wait_status(lambda s: s["cutover"] and s["cutover"]["step"] in ("drain_long", "drain"),
+                      "the drain")
 
 
 def logical_pair():
@@ -143,7 +151,8 @@ def test_state_sequences_and_subscription_after_a_logical_cutover(pair):
 
 
 def test_the_report_tells_the_drain_from_what_the_proxy_adds(pair):
-    with proxy_for(pair, "logical") as proxy, contextlib.closing(connect(proxy)) as client:
+    with proxy_for(pair, "logical", service=ONE_PASS) as proxy, \
+            contextlib.closing(connect(proxy)) as client:
         with client.cursor() as cursor:
             cursor.execute("BEGIN; SELECT 1")
             running = proxy.ctl_start("cutover", "--to", "green")
@@ -269,12 +278,14 @@ def test_a_long_transaction_ends_the_drain_at_its_deadline(lasting):
         expect_untouched(proxy, lasting)
 
 
-def test_abort_ends_a_drain_at_once(lasting):
-    with proxy_for(lasting, "logical") as proxy, contextlib.closing(connect(proxy)) as client:
+@pytest.mark.parametrize("service", [{}, ONE_PASS], ids=["first_pass", "closed_gate"])
+def test_abort_ends_a_drain_at_once(lasting, service):
+    with proxy_for(lasting, "logical", service=service) as proxy, \
+            contextlib.closing(connect(proxy)) as client:
         with client.cursor() as cursor:
             cursor.execute("BEGIN; SELECT 1")
             running = proxy.ctl_start("cutover", "--to", "green")
-            proxy.wait_status(lambda s: s["gate"] == "draining", "the drain")
+            expect_drain(proxy)
             assert proxy.ctl("abort")[0] == 0
             code, answer = running.finish(10)
             assert code == 1 and "aborted" in answer["error"]
@@ -287,7 +298,7 @@ def test_sigterm_ends_a_cutover_like_an_abort(lasting):
     client = connect(proxy)
     client.cursor().execute("BEGIN; SELECT 1")
     running = proxy.ctl_start("cutover", "--to", "green")
-    proxy.wait_status(lambda s: s["gate"] == "draining", "the drain")
+    expect_drain(proxy)
     proxy.stop()
     assert running.finish(10)[0] != 0
     proxy.start()

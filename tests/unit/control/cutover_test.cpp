@@ -27,6 +27,7 @@ TEST(Cutover, MovesWithLogicalReplicationInOrder) {
             "preflight",
             "record begun",
             "order_move",
+            "hold_long",
             "close_gate",
             "fence",
             "mark",
@@ -55,6 +56,7 @@ TEST(Cutover, PromotesAStandbyAndRecordsItBefore) {
             "preflight",
             "record begun",
             "order_move standby",
+            "hold_long",
             "close_gate",
             "fence",
             "mark",
@@ -81,6 +83,7 @@ TEST(Cutover, WithoutReplicationFencesAndMoves) {
             "preflight",
             "record begun",
             "order_move",
+            "hold_long",
             "close_gate",
             "fence",
             "verify",
@@ -109,6 +112,7 @@ TEST(Cutover, RetargetTouchesNoServer) {
         ElementsAre(
             "record begun",
             "order_move",
+            "hold_long",
             "close_gate",
             "record committed",
             "commit_move 1 8",
@@ -389,6 +393,38 @@ TEST(Cutover, ADrainThatTakesTooLongNamesTheBlockers) {
     EXPECT_THAT(report.rows[0], HasSubstr("user bob"));
     EXPECT_THAT(report.rows[0], HasSubstr("UPDATE t SET a = 1"));
     EXPECT_THAT(kinds(fake), ElementsAre("begun", "aborted"));
+}
+
+TEST(Cutover, TheGateStaysOpenForAllWhileLongTransactionsEnd) {
+    fake_world fake;
+    fake.looks_for_long = 3;
+    auto request = asked(replication_kind::logical);
+    request.drain_timeout = std::chrono::hours{1};
+    EXPECT_EQ(run_cutover(request, fake.world()).exit_code, 0);
+    const auto closed = std::find(fake.calls.begin(), fake.calls.end(), "close_gate");
+    EXPECT_EQ(std::count(fake.calls.begin(), closed, "hold_long"), 4);
+    EXPECT_EQ(std::count(closed, fake.calls.end(), "hold_long"), 0);
+}
+
+TEST(Cutover, ALongTransactionThatDoesNotEndPausesNobody) {
+    fake_world fake;
+    fake.looks_for_long = 1'000'000;
+    auto request = asked(replication_kind::logical);
+    request.drain_timeout = std::chrono::milliseconds{200};
+    proxy::session_info session;
+    session.phase = proxy::session_phase::in_transaction;
+    session.user = "batch";
+    session.phase_age = std::chrono::seconds{9};
+    fake.rows = {session};
+    session.user = "short";
+    session.phase_age = std::chrono::milliseconds{1};
+    fake.rows.push_back(session);
+    const auto report = run_cutover(request, fake.world());
+    EXPECT_EQ(report.exit_code, 5);
+    EXPECT_THAT(fake.calls, Not(Contains("close_gate")));
+    EXPECT_EQ(fake.held_back, 0);
+    ASSERT_EQ(report.rows.size(), 1U);
+    EXPECT_THAT(report.rows[0], HasSubstr("user batch"));
 }
 
 TEST(Cutover, TheOverallTimeoutBoundsEveryStep) {

@@ -38,6 +38,8 @@ public:
     bool one_server = false;
     bool fenced = false;
     bool never_parks = false;
+    int looks_for_long = 0;  ///< how often hold_long() finds a session that still works
+    int held_back = 0;
     std::vector<check_row> checks{{"login", check_level::ok, "both answer", ""}};
     std::atomic<bool> aborted{false};
     std::atomic<bool> stopping{false};
@@ -45,6 +47,12 @@ public:
     cutover_world world() { return {*this, *this, *this, *this, aborted, stopping}; }
 
     // --- traffic
+    void hold_long(std::chrono::milliseconds) override {
+        log("hold_long");
+        held_back = 1;
+        now.long_running = looks_for_long > 0 ? 1 : 0;
+        looks_for_long -= looks_for_long > 0 ? 1 : 0;
+    }
     void close_gate() override {
         log("close_gate");
         open = false;
@@ -53,6 +61,7 @@ public:
         log("open_gate");
         EXPECT_FALSE(fenced && !fence_may_stay) << "clients would get 25006";
         open = true;
+        held_back = 0;
         if (!later.empty()) {
             now = later.front();
             later.pop_front();
@@ -251,7 +260,7 @@ inline void expect_as_before(const fake_world& fake, const cutover_report& repor
         return std::count(fake.calls.begin(), fake.calls.end(), name);
     };
     EXPECT_EQ(count("order_move") + count("order_move standby"), count("cancel_move"));
-    EXPECT_EQ(count("close_gate"), count("open_gate"));
+    EXPECT_EQ(fake.held_back, 0) << "the long ones were forgotten";
     EXPECT_THAT(fake.calls, testing::Not(testing::Contains(testing::HasSubstr("commit_move"))));
     EXPECT_THAT(report.text, testing::HasSubstr("back on blue"));
     if (!fake.records.empty()) {
