@@ -271,13 +271,24 @@ step_result<void> pg_servers::catch_up(lsn marker, limits until) {
     if (settings_.replication.kind == replication_kind::logical) {
         values.push_back(settings_.replication.subscription);
     }
+    const std::string late =
+        fmt::format("{} has not applied {} in time", settings_.to.name, lsn_text(marker));
+    bool answers = false;
     return poll_until(
         [&]() -> step_result<bool> {
             auto rows = to_->run("caught_up", values, until);
-            return rows ? step_result<bool>(rows->truth(0, 0)) : rows.error();
+            if (rows) {
+                answers = true;
+                return rows->truth(0, 0);
+            }
+            // The deadline may well meet a question: a server that answered until then is behind.
+            if (answers && rows.error().why == setback::deadline) {
+                return step_failure{setback::deadline, late, {}, {}};
+            }
+            return rows.error();
         },
         until,
-        fmt::format("{} has not applied {} in time", settings_.to.name, lsn_text(marker))
+        late
     );
 }
 
