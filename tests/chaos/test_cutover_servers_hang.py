@@ -46,3 +46,36 @@ def test_one_side_is_left(fault, victim):
         assert committed or code in (1, 5), answer
         assert committed or not fault.committed, "past the commit point there is no way back"
         world().expect_one_side(proxy, ledger, committed)
+
+
+def test_abort_ends_a_wait_for_a_server_that_hangs():
+    with world().proxy("cutover:catch_up:before=stop") as proxy, world().load(proxy) as ledger:
+        running = stop_at(proxy, "cutover:catch_up:before")
+        world().pair.new.freeze()
+        try:
+            go_on(proxy)
+            assert proxy.ctl("abort")[0] == 0
+            assert running.finish()[0] == 1
+        finally:
+            world().pair.new.thaw()
+        world().expect_one_side(proxy, ledger, False)
+
+
+def test_a_fence_that_cannot_be_taken_down_is_taken_down_by_a_restart():
+    """The hold timeout ends the pause although the old server is gone."""
+    with world().proxy("cutover:catch_up:before=stop",
+                       hold={"timeout": "1500ms", "notice_after": "1s"}) as proxy, \
+            world().load(proxy) as ledger:
+        running = stop_at(proxy, "cutover:catch_up:before")
+        old = world().pair.old
+        old.kill9()
+        go_on(proxy)
+        proxy.wait_status(lambda s: s["gate"] == "open", "an open gate in spite of it")
+        assert proxy.ctl("abort")[0] == 0
+        code, answer = answer_of(running.finish())
+        assert code == 1 and "STILL REFUSES WRITES" in answer["error"]
+        proxy.kill9()
+        old.start()
+        assert old.value("SHOW default_transaction_read_only") == "on"
+        proxy.start()
+        world().expect_one_side(proxy, ledger, False)

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import time
 
@@ -120,6 +121,31 @@ def test_moves_everybody_and_every_row_under_load(pair, request):
         refused_writes(pair.old)
         steps = [step["step"] for step in answer["steps"]]
         assert steps.index("fence") < steps.index("catch_up") < steps.index("commit")
+
+
+@pytest.mark.parametrize("pair", ["logical", "physical"], indirect=True)
+def test_waits_for_a_new_server_that_lags(pair, request):
+    kind = request.node.callspec.params["pair"]
+    # Who applies stands still, and everything else on the new server answers.
+    pid = pair.new.value("SELECT pid FROM pg_stat_activity WHERE backend_type = %s",
+                         {"logical": "logical replication worker", "physical": "startup"}[kind])
+    with proxy_for(pair, kind) as proxy, Ledger(proxy, DB) as ledger:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            ledger.wait_for_progress()
+            running = proxy.ctl_start("cutover", "--to", "green")
+            proxy.wait_status(lambda s: s["cutover"] and s["cutover"]["step"] == "catch_up",
+                              "a wait for replication")
+            assert ledger.verdict(pair.new) != [], "it lags"
+            assert (proxy.status()["route"], proxy.status()["gate"]) == ("blue", "paused")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        code, answer = cutover_world.answer_of(running.finish())
+        assert code == 0, answer
+        ledger.wait_for_progress()
+        ledger.finish()
+        assert ledger.errors() == []
+        assert ledger.verdict(pair.new, pair.old) == []
 
 
 @pytest.mark.parametrize("pair", ["none"], indirect=True)

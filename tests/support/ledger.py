@@ -122,6 +122,9 @@ class Ledger:
     def errors(self):
         return [error for writer in self.writers for error in writer.errors]
 
+    def errors_beside(self, codes):
+        return [error for error in self.errors() if error.split()[1].rstrip(":") not in codes]
+
     def rows_on(self, server):
         rows = server.query("SELECT key FROM ledger WHERE key LIKE %s", self.prefix + ".%",
                             dbname=self.dbname)
