@@ -83,7 +83,10 @@ step_result<void> check_configuration(const checked_pair&, verdicts&, const limi
 // checks_catalogs.cpp:
 step_result<void> check_overrides(const checked_pair&, verdicts&, const limits&);
 step_result<void> check_type_numbers(const checked_pair&, verdicts&, const limits&);
-step_result<void> check_sequences(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_valid_indexes(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_passwords(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_large_objects(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_unlogged_tables(const checked_pair&, verdicts&, const limits&);
 
 // checks_replication.cpp:
 step_result<void> check_same_cluster(const checked_pair&, verdicts&, const limits&);

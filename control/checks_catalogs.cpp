@@ -1,10 +1,11 @@
 // What the catalogs hold that is no part of the schema and still matters to a cutover.
-#include "control/checks.hpp"
-#include "control/sequences.hpp"
+#include "control/parity.hpp"
+#include "control/steps.hpp"
 
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 
 namespace pgsluice::control {
 
@@ -94,13 +95,108 @@ check_type_numbers(const checked_pair& pair, verdicts& found, const limits& unti
     return {};
 }
 
-step_result<void> check_sequences(const checked_pair& pair, verdicts& found, const limits& until) {
-    auto missing = missing_sequences(pair.from_client, pair.to_client, until);
-    if (!missing) {
-        return missing.error();
+step_result<void>
+check_valid_indexes(const checked_pair& pair, verdicts& found, const limits& until) {
+    auto invalid = text_column(
+        pair.to_client,
+        "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT (indisvalid AND indisready) "
+        "ORDER BY 1",
+        {},
+        until
+    );
+    if (!invalid) {
+        return invalid.error();
     }
-    if (!missing->empty()) {
-        found.bad("not on " + pair.to.name + ": " + *missing, "CREATE SEQUENCE them there");
+    for (const std::string& name : *invalid) {
+        found.bad(
+            fmt::format("index {} on {} is invalid: no query uses it", name, pair.to.name),
+            fmt::format("on {}: REINDEX INDEX CONCURRENTLY {}", pair.to.name, name)
+        );
+    }
+    return {};
+}
+
+step_result<void> check_passwords(const checked_pair& pair, verdicts& found, const limits& until) {
+    const auto [from, to] = ask_both(
+        pair,
+        "SELECT quote_ident(rolname), rolpassword FROM pg_authid WHERE rolcanlogin ORDER BY 1",
+        {},
+        until
+    );
+    if (!from || !to) {
+        return from ? to.error() : from.error();
+    }
+    std::map<std::string, std::string, std::less<>> present;
+    for (std::size_t row = 0; row < to->size(); ++row) {
+        present.emplace(to->text(row, 0), to->text(row, 1));
+    }
+    for (std::size_t row = 0; row < from->size(); ++row) {
+        const std::string role(from->text(row, 0));
+        const auto there = present.find(role);
+        if (from->is_null(row, 1) || there == present.end()) {
+            continue;  // a role that is missing is another check's
+        }
+        const std::string mend = fmt::format(
+            "copy them: pg_dumpall --roles-only of {}; or on {}: ALTER ROLE {} PASSWORD '...'",
+            pair.from.name,
+            pair.to.name,
+            role
+        );
+        if (there->second.empty()) {
+            found.bad(fmt::format("role {} has no password on {}", role, pair.to.name), mend);
+        } else if (there->second != from->text(row, 1)) {
+            found.note("role " + role + " has a password of its own, or another salt", mend);
+        }
+    }
+    return {};
+}
+
+step_result<void>
+check_large_objects(const checked_pair& pair, verdicts& found, const limits& until) {
+    const auto [from, to] = ask_both(
+        pair, "SELECT oid FROM pg_largeobject_metadata ORDER BY oid LIMIT 100000", {}, until
+    );
+    if (!from || !to) {
+        return from ? to.error() : from.error();
+    }
+    std::set<std::int64_t> present;
+    for (std::size_t row = 0; row < to->size(); ++row) {
+        present.insert(to->number(row, 0));
+    }
+    std::size_t missing = 0;
+    for (std::size_t row = 0; row < from->size(); ++row) {
+        missing += present.contains(from->number(row, 0)) ? 0 : 1;
+    }
+    const std::string mend = fmt::format(
+        "pg_dump --large-objects --data-only of {}, restored on {}; no replication has them",
+        pair.from.name,
+        pair.to.name
+    );
+    if (missing > 0) {
+        found.bad(counted(missing, "large object") + " not on " + pair.to.name, mend);
+    } else if (from->size() > 0) {
+        found.note("logical replication leaves large objects alone: they may have changed", mend);
+    }
+    return {};
+}
+
+step_result<void>
+check_unlogged_tables(const checked_pair& pair, verdicts& found, const limits& until) {
+    auto filled = text_column(
+        pair.from_client,
+        "SELECT oid::regclass::text FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r' "
+        "AND pg_relation_size(oid) > 0 ORDER BY 1",
+        {},
+        until
+    );
+    if (!filled) {
+        return filled.error();
+    }
+    for (const std::string& name : *filled) {
+        found.bad(
+            name + " is unlogged: its rows stay behind",
+            "copy them while nobody writes, or ALTER TABLE ... SET LOGGED on both"
+        );
     }
     return {};
 }

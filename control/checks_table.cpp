@@ -1,5 +1,5 @@
 // THE table of guardrails: what a preflight checks, in order, and how serious a finding is.
-#include "control/checks.hpp"
+#include "control/parity.hpp"
 
 #include <algorithm>
 
@@ -32,8 +32,31 @@ constexpr check table[] = {
     {"slot", error, scope_logical, "it is in use", check_slot},
     {"tables", error, scope_logical, "", check_tables},
     {"publication", warning, scope_logical, "every change is published", check_publication},
-    {"sequences", error, scope_copies, "all are on the new server", check_sequences},
+    {"schema-tables", error, scope_copies, "", compare<table_catalog>},
+    {"columns", error, scope_copies, "", compare<column_catalog>},
+    {"defaults", error, scope_copies, "", compare<default_catalog>},
+    {"generated-columns", error, scope_copies, "", compare<generated_catalog>},
+    {"sequences", error, scope_copies, "", compare<sequence_catalog>},
+    {"sequence-owners", warning, scope_copies, "", compare<sequence_owner_catalog>},
+    {"indexes", error, scope_copies, "", compare<index_catalog>},
+    {"valid-indexes", error, scope_copies, "there is no invalid one", check_valid_indexes},
+    {"constraints", error, scope_copies, "", compare<constraint_catalog>},
+    {"triggers", error, scope_copies, "", compare<trigger_catalog>},
+    {"views", error, scope_copies, "", compare<view_catalog>},
+    {"materialized-views", error, scope_copies, "", compare<materialized_catalog>},
+    {"functions", error, scope_copies, "", compare<function_catalog>},
+    {"types", error, scope_copies, "", compare<type_catalog>},
     {"type-numbers", warning, scope_copies, "types have the same OIDs", check_type_numbers},
+    {"extensions", error, scope_copies, "", compare<extension_catalog>},
+    {"roles", error, scope_copies, "", compare<role_catalog>},
+    {"passwords", error, scope_copies, "who has one there has one here", check_passwords},
+    {"memberships", error, scope_copies, "", compare<membership_catalog>},
+    {"role-settings", warning, scope_copies, "", compare<role_setting_catalog>},
+    {"owners", warning, scope_copies, "", compare<owner_catalog>},
+    {"grants", error, scope_copies, "", compare<grant_catalog>},
+    {"row-security", error, scope_copies, "", compare<row_security_catalog>},
+    {"large-objects", error, scope_copies, "none stays behind", check_large_objects},
+    {"unlogged-tables", warning, scope_all, "none stays behind", check_unlogged_tables},
 };
 
 }  // namespace

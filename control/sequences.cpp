@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <set>
 #include <vector>
 
 namespace pgsluice::control {
@@ -139,31 +138,6 @@ step_result<std::string> copy_sequences(pg_client& from, pg_client& to, limits u
         text += fmt::format(", {} are not on {}", read->count - found, to.server());
     }
     return text;
-}
-
-step_result<std::string> missing_sequences(pg_client& from, pg_client& to, limits until) {
-    auto there = from.query(std::string(list), until);
-    if (!there) {
-        return there.error();
-    }
-    auto here = to.query(std::string(list), until);
-    if (!here) {
-        return here.error();
-    }
-    std::set<std::string, std::less<>> known;
-    for (std::size_t row = 0; row < here->size(); ++row) {
-        known.emplace(here->text(row, 3));
-    }
-    constexpr std::size_t named_max = 5;
-    std::string names;
-    std::size_t missing = 0;
-    for (std::size_t row = 0; row < there->size(); ++row) {
-        if (known.contains(there->text(row, 3)) || ++missing > named_max) {
-            continue;
-        }
-        names += (names.empty() ? "" : ", ") + std::string(there->text(row, 3));
-    }
-    return missing > named_max ? fmt::format("{} and {} more", names, missing - named_max) : names;
 }
 
 }  // namespace pgsluice::control

@@ -15,7 +15,4 @@ step_result<void> prepare_sequences(pg_client& from, pg_client& to, limits until
 /// logged in to. Never moves one backwards (forwards for a negative increment). Says how many.
 step_result<std::string> copy_sequences(pg_client& from, pg_client& to, limits until);
 
-/// Up to five sequences that `from` has and `to` has not, in words; empty when there is none.
-step_result<std::string> missing_sequences(pg_client& from, pg_client& to, limits until);
-
 }  // namespace pgsluice::control

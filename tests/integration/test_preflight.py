@@ -185,21 +185,3 @@ def test_tables_that_are_not_published_and_publication(pair):
         assert preflight(proxy).level("publication") == "ok"
     pair.new.query("DROP SUBSCRIPTION part", dbname=DB)
     pair.old.query("DROP PUBLICATION part", dbname=DB)
-
-
-# --- catalogs
-
-
-def test_type_numbers(pair, proxy):
-    pair.new.query("CREATE TYPE elsewhere AS (a int); DROP TYPE elsewhere", dbname=DB)
-    for server in (pair.old, pair.new):
-        server.query("CREATE TYPE mood AS ENUM ('good')", dbname=DB)
-    assert "public.mood" in preflight(proxy).finding("type-numbers", "OID")["text"]
-    for server in (pair.old, pair.new):
-        server.query("DROP TYPE mood", dbname=DB)
-
-
-def test_sequences(pair, proxy):
-    pair.old.query("CREATE SEQUENCE counter", dbname=DB)
-    refuses(proxy, "sequences", "public.counter")
-    pair.old.query("DROP SEQUENCE counter", dbname=DB)
