@@ -71,8 +71,8 @@ def test_retarget_waits_for_open_transactions(mover):
     wire = mover.connect()
     wire.run("BEGIN")
     retarget = mover.proxy.ctl_start("retarget", "green")
-    wait_until(lambda: mover.proxy.status()["gate"] != "open" or not retarget.running(),
-               "a closed gate")
+    mover.proxy.wait_status(lambda s: s["cutover"] and s["cutover"]["step"] == "drain_long",
+                            "the drain")
     assert side_of(wire) == "blue"
     wire.run("COMMIT")
     assert retarget.finish()[0] == 0
