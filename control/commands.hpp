@@ -22,7 +22,6 @@ enum class command_id : std::uint8_t {
     resume,
     retarget,
     cutover,
-    rollback,
     preflight,
     abort,
     reload,

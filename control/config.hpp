@@ -15,18 +15,22 @@ namespace pgsluice::control {
 
 enum class log_level : std::uint8_t { debug, info, warn, error };
 enum class log_format : std::uint8_t { text, json };
-enum class auth_method : std::uint8_t { trust, passthrough };
+enum class auth_method : std::uint8_t { passthrough, trust, scram_sha_256, md5 };
 enum class replication_kind : std::uint8_t { none, physical, logical };
 /// What a cutover does with sessions that cannot be moved.
 enum class pinned_policy : std::uint8_t { abort, terminate, wait };
-enum class reverse_mode : std::uint8_t { off, on };
 enum class currval_policy : std::uint8_t { called, defined };
 
 struct backend_config {
     std::string name;
     host_port address{{}, 5432};
-    std::string replication_conninfo;  ///< over address and admin, for who subscribes to it
     bool operator==(const backend_config&) const = default;
+};
+
+struct auth_config {
+    auth_method method = auth_method::passthrough;
+    std::string users_file;
+    bool operator==(const auth_config&) const = default;
 };
 
 struct hold_config {
@@ -48,7 +52,6 @@ struct admin_config {
 struct replication_config {
     replication_kind kind = replication_kind::none;
     std::string subscription;
-    reverse_mode reverse = reverse_mode::off;
     bool operator==(const replication_config&) const = default;
 };
 
@@ -72,7 +75,7 @@ struct service_config {
     std::vector<host_port> listen;
     std::vector<backend_config> backends;
     std::string route;  ///< a backend's name; the journal overrides it after the first start
-    auth_method auth = auth_method::trust;
+    auth_config auth;
     hold_config hold;
     admin_config admin;
     replication_config replication;
@@ -135,7 +138,8 @@ struct config_outcome {
     std::vector<config_problem> warnings;  ///< accepted, but not as the writer may expect
 };
 
-/// Reads and validates YAML text. Never throws; YAML syntax errors are problems like any other.
+/// Reads and validates YAML text and the files it names as auth.users_file. Never throws; YAML
+/// syntax errors are problems like any other.
 config_outcome parse_config(std::string_view yaml);
 
 /// parse_config() on a file's contents. An unreadable file is an error at line 1, column 1.

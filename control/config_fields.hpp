@@ -90,13 +90,11 @@ inline constexpr std::array<std::string_view, 4> choice_names<log_level> = {
 template <>
 inline constexpr std::array<std::string_view, 2> choice_names<log_format> = {"text", "json"};
 template <>
-inline constexpr std::array<std::string_view, 2> choice_names<auth_method> = {
-    "trust", "passthrough"};
+inline constexpr std::array<std::string_view, 4> choice_names<auth_method> = {
+    "passthrough", "trust", "scram-sha-256", "md5"};
 template <>
 inline constexpr std::array<std::string_view, 3> choice_names<replication_kind> = {
     "none", "physical", "logical"};
-template <>
-inline constexpr std::array<std::string_view, 2> choice_names<reverse_mode> = {"off", "on"};
 template <>
 inline constexpr std::array<std::string_view, 3> choice_names<pinned_policy> = {
     "abort", "terminate", "wait"};

@@ -113,12 +113,24 @@ const config_key<service> services[] = {
              "knows. Obligatory where there are several backends."}
     ),
     {.name = "auth.method",
-     .type = "trust | passthrough",
-     .initial = "trust",
-     .doc = "Both relay the backend's own authentication exchange. Sessions that had to give a "
-            "password cannot be moved.",
+     .type = "passthrough | trust | scram-sha-256 | md5",
+     .initial = "passthrough",
+     .is_reloadable = reloadable,
+     .doc = "Who asks a client for its password: with `passthrough` the backend, whose questions "
+            "are relayed; with `scram-sha-256` and `md5` the proxy; with `trust` the backend, and "
+            "that only of users for whom nothing is known to answer. See docs/authentication.md.",
      .set = set_auth,
-     .show = show_choice<service, auth_method, &service::auth>},
+     .show = show_choice<service, auth_method, &service::auth, &auth_config::method>,
+     .copy = copy_field<service, &service::auth, &auth_config::method>},
+    {.name = "auth.users_file",
+     .type = "path",
+     .is_reloadable = reloadable,
+     .doc = "Users and their SCRAM verifiers, md5 hashes or passwords, in the format of "
+            "PgBouncer's userlist.txt; each reload reads it again. Obligatory for "
+            "`scram-sha-256` and `md5`.",
+     .set = set_users_file,
+     .show = show_text<service, &service::auth, &auth_config::users_file>,
+     .copy = copy_field<service, &service::auth, &auth_config::users_file>},
     duration_key<service, &service::hold, &hold_config::timeout>(
         {.name = "hold.timeout",
          .initial = "2m",
@@ -171,14 +183,6 @@ const config_key<service> services[] = {
         {.name = "replication.subscription",
          .is_reloadable = reloadable,
          .doc = "The subscription on the new backend; obligatory for `kind: logical`."}
-    ),
-    choice_key<service, reverse_mode, &service::replication, &replication_config::reverse>(
-        {.name = "replication.reverse",
-         .type = "off | on",
-         .initial = "off",
-         .is_reloadable = reloadable,
-         .doc = "Whether a cutover with `kind: logical` lets the old backend follow the new one "
-                "from the commit point on, so that `rollback` loses nothing."}
     ),
     duration_key<service, &service::cutover, &cutover_config::drain_timeout>(
         {.name = "cutover.drain_timeout",
@@ -264,13 +268,6 @@ const config_key<backend_config> backends[] = {
      .doc = "Its port; for a socket directory the number in the socket's name.",
      .set = set_backend_port,
      .show = show_backend_port},
-    {.name = "replication_conninfo",
-     .type = "text",
-     .doc = "libpq parameters by which the other backend subscribes to this one (`reverse: on`), "
-            "over `host`, `port` and `admin`'s user and dbname, such as `host=10.0.0.5 "
-            "passfile=/var/lib/postgresql/.pgpass`.",
-     .set = set_text<backend_config, &backend_config::replication_conninfo>,
-     .show = show_text<backend_config, &backend_config::replication_conninfo>},
 };
 
 }  // namespace

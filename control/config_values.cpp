@@ -1,6 +1,8 @@
 // Values with rules of their own: addresses, paths, libpq's connection strings.
 #include "control/config_values.hpp"
 
+#include "control/users.hpp"
+
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <libpq-fe.h>
@@ -97,13 +99,26 @@ std::vector<std::string> show_listen(const service_config& target) {
 }
 
 problem set_auth(service_config& target, std::string_view text) {
-    constexpr std::array<std::string_view, 4> later = {"scram-sha-256", "md5", "cert", "peer"};
+    constexpr std::array<std::string_view, 2> later = {"cert", "peer"};
     if (std::find(later.begin(), later.end(), text) != later.end()) {
         return "auth method \"" + std::string(text) +
-               "\" is not implemented in this version, expected trust or passthrough (both relay "
-               "the backend's own authentication exchange)";
+               "\" is not implemented in this version, expected " +
+               one_of(choice_names<auth_method>);
     }
-    return set_choice<service_config, auth_method, &service_config::auth>(target, text);
+    return set_choice<service_config, auth_method, &service_config::auth, &auth_config::method>(
+        target, text
+    );
+}
+
+problem set_users_file(service_config& target, std::string_view text) {
+    using file = auth_config;
+    if (auto wrong =
+            set_text<service_config, &service_config::auth, &file::users_file>(target, text)) {
+        return wrong;
+    }
+    protocol::user_list users;
+    const auto read = text.empty() ? result<void>{} : read_users(target.auth.users_file, users);
+    return read ? std::nullopt : problem(read.error().message);
 }
 
 problem set_conninfo(service_config& target, std::string_view text) {

@@ -20,6 +20,8 @@ problem add_listen(service_config& target, std::string_view text);
 std::vector<std::string> show_listen(const service_config& target);
 
 problem set_auth(service_config& target, std::string_view text);
+/// Reads the file, too, and forgets what is in it.
+problem set_users_file(service_config& target, std::string_view text);
 /// libpq's own parser judges the text; passwords and addresses are refused, they belong elsewhere.
 problem set_conninfo(service_config& target, std::string_view text);
 

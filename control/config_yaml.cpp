@@ -23,7 +23,8 @@ private:
     void read_service(const std::string& name, const YAML::Node& node, place at);
     void read_backends(service_config& service, const YAML::Node& map, place at);
     void read_backend(service_config& service, const std::string& name, const YAML::Node&, place);
-    static void check_service(service_config& service, section<service_config>& s, place at);
+    void check_service(service_config& service, section<service_config>& s, place at);
+    void check_auth(const service_config& service, section<service_config>& s);
     static void check_route(service_config& service, section<service_config>& s, place at);
     void check_listeners();
     bool check_name(std::string_view what, const std::string& name, place at);
@@ -114,24 +115,39 @@ void reader::check_route(service_config& service, section<service_config>& s, pl
     }
 }
 
+void reader::check_auth(const service_config& service, section<service_config>& s) {
+    const auth_config& auth = service.auth;
+    const bool needs_users =
+        auth.method == auth_method::scram_sha_256 || auth.method == auth_method::md5;
+    if (needs_users && auth.users_file.empty() && !s.has("auth.users_file")) {
+        s.error(
+            s.at("auth.method"),
+            s.shown() + ".auth.method asks clients for passwords, expected \"users_file\" beside it"
+        );
+    }
+    if (auth.method == auth_method::trust && !auth.users_file.empty()) {
+        const place at = s.at("auth.method");
+        outcome_.warnings.push_back(
+            {at.line,
+             at.column,
+             s.shown() + ".auth.method is trust: everybody is let in as any user whose password or "
+                         "md5 hash is in users_file"}
+        );
+    }
+}
+
 /// Rules between keys of one service.
 void reader::check_service(service_config& service, section<service_config>& s, place at) {
     s.require("listen", at);
     s.require("backends", at);
     check_route(service, s, at);
+    check_auth(service, s);
     const bool is_logical = service.replication.kind == replication_kind::logical;
     if (is_logical && service.replication.subscription.empty()) {
         s.error(
             s.at("replication.kind"),
             s.shown() + ".replication is logical, expected \"subscription\" to name the "
                         "subscription on the new backend"
-        );
-    }
-    if (!is_logical && service.replication.reverse == reverse_mode::on) {
-        s.error(
-            s.at("replication.reverse"),
-            s.shown() + ".replication.reverse is on, expected replication.kind logical: nothing "
-                        "else can be turned round"
         );
     }
 }

@@ -5,6 +5,7 @@
 #include "control/nearest.hpp"
 #include "control/settings.hpp"
 #include "control/unix_socket.hpp"
+#include "control/users.hpp"
 
 #include <boost/json/array.hpp>
 #include <spdlog/spdlog.h>
@@ -113,6 +114,11 @@ result<void> daemon::open_journal() {
         return opened.error();
     }
     log_ = std::move(*opened);
+    const auto salt_key = salt_key_in(arguments_.settings.control.state_dir);
+    if (!salt_key) {
+        return salt_key.error();
+    }
+    salt_key_ = *salt_key;
     if (log_->torn_bytes() > 0) {
         spdlog::warn(
             "journal_torn bytes={} (an append that a crash cut short)", log_->torn_bytes()
@@ -172,7 +178,7 @@ result<proxy::engine::service_start> daemon::start_of(const service_config& serv
     if (!state) {
         return state.error();
     }
-    auto resolved = resolve_service(service, arguments_.settings.testing);
+    auto resolved = resolve_service(service, arguments_.settings.testing, salt_key_);
     if (!resolved) {
         return resolved.error();
     }
@@ -206,8 +212,7 @@ result<void> daemon::start_services() {
             services_.size(),
             std::make_shared<const service_config>(service),
             initial_mode(state),
-            state.fences,
-            state.previous
+            state.fences
         ));
         spdlog::info(
             "service_started name={} route={} generation={} mode={} workers={}",
@@ -284,8 +289,6 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return service->retarget(given, tell);
     case command_id::cutover:
         return service->cutover(given, tell);
-    case command_id::rollback:
-        return service->rollback(given, tell);
     case command_id::preflight:
         return service->preflight(given, tell);
     case command_id::abort:
@@ -339,7 +342,7 @@ outcome daemon::reload() {
     const auto changes = config_changes(arguments_.settings, *read.value);
     config merged = reloaded(arguments_.settings, *read.value);
     for (std::size_t i = 0; i < services_.size(); ++i) {
-        const auto resolved = resolve_service(merged.services[i], merged.testing);
+        const auto resolved = resolve_service(merged.services[i], merged.testing, salt_key_);
         if (!resolved) {
             return outcome::of(exit_code::failed, resolved.error().message);
         }

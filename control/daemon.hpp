@@ -5,6 +5,7 @@
 #include "control/journal.hpp"
 #include "control/operations.hpp"
 #include "control/outcome.hpp"
+#include "protocol/secret.hpp"
 #include "proxy/engine.hpp"
 
 #include <functional>
@@ -57,6 +58,7 @@ private:
     start_arguments arguments_;
     std::mutex reload_mutex_;  ///< of arguments_.settings
     std::unique_ptr<journal> log_;
+    protocol::secret_key salt_key_;  ///< see salt_key_in()
     service_states states_;
     proxy::engine engine_;
     std::vector<std::unique_ptr<service_operations>> services_;

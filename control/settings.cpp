@@ -1,12 +1,54 @@
 // The configuration in the data plane's terms.
 #include "control/settings.hpp"
 
+#include "control/users.hpp"
 #include "proxy/engine.hpp"
 
 namespace pgsluice::control {
 
-result<resolved_service>
-resolve_service(const service_config& service, const testing_config& testing) {
+namespace {
+
+proxy::login_method login_method_of(auth_method method) {
+    switch (method) {
+    case auth_method::passthrough:
+        break;
+    case auth_method::trust:
+        return proxy::login_method::trust;
+    case auth_method::scram_sha_256:
+        return proxy::login_method::scram_sha_256;
+    case auth_method::md5:
+        return proxy::login_method::md5;
+    }
+    return proxy::login_method::passthrough;
+}
+
+using shared_users = std::shared_ptr<const protocol::user_list>;
+
+result<shared_users> users_of(const auth_config& auth, const protocol::secret_key& salt_key) {
+    if (auth.users_file.empty()) {
+        return shared_users();
+    }
+    auto users = std::make_shared<protocol::user_list>(salt_key);
+    if (auto read = read_users(auth.users_file, *users); !read) {
+        return read.error();
+    }
+    if (auth.method == auth_method::scram_sha_256) {
+        users->derive_verifiers();
+    }
+    return shared_users(std::move(users));
+}
+
+}  // namespace
+
+result<resolved_service> resolve_service(
+    const service_config& service,
+    const testing_config& testing,
+    const protocol::secret_key& salt_key
+) {
+    auto users = users_of(service.auth, salt_key);
+    if (!users) {
+        return users.error();
+    }
     auto settings = std::make_shared<proxy::service_settings>();
     resolved_service resolved;
     settings->name = service.name;
@@ -26,6 +68,8 @@ resolve_service(const service_config& service, const testing_config& testing) {
             {backend.name, endpoints ? *endpoints : std::vector<proxy::endpoint>()}
         );
     }
+    settings->login = login_method_of(service.auth.method);
+    settings->users = std::move(*users);
     settings->max_connections = service.max_connections;
     settings->moves_in_flight = service.moves_in_flight;
     settings->move_every = testing.move_every;

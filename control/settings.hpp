@@ -2,6 +2,7 @@
 
 #include "control/config.hpp"
 #include "protocol/errors.hpp"
+#include "protocol/secret.hpp"
 #include "proxy/route.hpp"
 
 #include <memory>
@@ -17,11 +18,15 @@ struct resolved_service {
     std::vector<std::string> unresolved;
 };
 
-/// Resolves names, which takes as long as the resolver takes. A listen address that cannot be
-/// resolved is a failure; backends keep their places, so a route's index means the same after a
-/// reload.
-result<resolved_service>
-resolve_service(const service_config& service, const testing_config& testing);
+/// Resolves names, which takes as long as the resolver takes, and reads the users, which takes some
+/// milliseconds for each plain password where clients are asked for SCRAM. A listen address that
+/// cannot be resolved and users that cannot be read are failures; backends keep their places, so a
+/// route's index means the same after a reload. `salt_key` as for protocol::user_list.
+result<resolved_service> resolve_service(
+    const service_config& service,
+    const testing_config& testing,
+    const protocol::secret_key& salt_key
+);
 
 /// The place of a backend in service_settings::backends; it must be one of the service's.
 std::uint32_t backend_index(const service_config& service, std::string_view backend);

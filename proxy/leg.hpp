@@ -18,6 +18,9 @@ namespace pgsluice::proxy {
 struct leg {
     explicit leg(reactor& r) : io(r) {}
 
+    /// Notes a ParameterStatus in `reported`.
+    void record_status(byte_view body);
+
     stream io;
     std::uint32_t backend = 0;  ///< index into service_settings::backends
     endpoint address;           ///< the one that answered
@@ -33,36 +36,6 @@ struct leg {
 /// and what each address said.
 task<result<void>>
 open_leg(leg& l, wait_point& point, const backend_target& target, milliseconds timeout_each);
-
-/// Both sides of a client's own login; the client sees the backend's answers as they are but for
-/// BackendKeyData.
-struct client_login {
-    stream& io;
-    std::vector<std::uint8_t>& early;  ///< client bytes read behind a password message
-    /// Given the real pid and key, returns the BackendKeyData for the client.
-    std::function<std::string(std::int32_t pid, const std::string& key)> give_key;
-};
-
-/// How a login ended when it did not succeed.
-struct login_failure {
-    failure why;
-    bool client_told = false;  ///< the backend's own error was passed on
-    bool client_gone = false;
-};
-using login_result = boost::system::result<void, login_failure>;
-[[noreturn]] void
-throw_exception_from_error(const login_failure& f, const boost::source_location& where);
-
-/// Sends the client's own startup packet and goes on to the first ReadyForQuery. With a client,
-/// every message is relayed, authentication requests included; without, a backend that asks for
-/// anything is a failure (28000).
-task<login_result> log_in(
-    leg& l,
-    wait_point& point,
-    const protocol::StartupMessage& startup,
-    client_login* client,
-    steady_time deadline
-);
 
 /// What to do with messages of a script's answer that belong to somebody else. Called with the
 /// whole message, header included.

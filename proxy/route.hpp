@@ -8,6 +8,10 @@
 #include <sys/un.h>
 #include <vector>
 
+namespace pgsluice::protocol {
+class user_list;
+}
+
 namespace pgsluice::proxy {
 
 using std::chrono::milliseconds;
@@ -29,12 +33,22 @@ struct backend_target {
     std::vector<endpoint> endpoints;
 };
 
+/// How a client shows who it is.
+enum class login_method : std::uint8_t {
+    passthrough,    ///< to its backend, whose questions are relayed
+    trust,          ///< not at all, or to its backend if nothing is known to answer for it
+    scram_sha_256,  ///< to the proxy
+    md5,            ///< to the proxy, by SCRAM where the list has a verifier
+};
+
 /// Everything a worker needs to know of a service. Immutable: a reload builds a new one and swaps
 /// it whole; sessions keep the one they started a step with.
 struct service_settings {
     std::string name;
     std::vector<endpoint> listen;
     std::vector<backend_target> backends;
+    login_method login = login_method::passthrough;
+    std::shared_ptr<const protocol::user_list> users;  ///< null: none; not null where login asks
     std::uint32_t max_connections = 10'000;  ///< clients beyond it get 53300; held ones count
     std::uint32_t moves_in_flight = 32;      ///< sessions captured or replayed at once, all workers
     std::uint32_t move_every = 0;            ///< testing.move_every; 0 is off

@@ -4,6 +4,14 @@
 
 namespace pgsluice::proxy {
 
+bool service::try_greet(std::uint32_t strangers_max) noexcept {
+    if (strangers_.fetch_add(1, std::memory_order_relaxed) < strangers_max) {
+        return true;
+    }
+    part();
+    return false;
+}
+
 bool service::try_admit(std::uint32_t clients_max) noexcept {
     if (clients_.fetch_add(1, std::memory_order_relaxed) < clients_max) {
         return true;

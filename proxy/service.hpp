@@ -38,7 +38,10 @@ public:
 
     std::size_t id() const noexcept { return id_; }
 
-    /// A client counts from its accepted startup packet to its end.
+    /// A connection is a stranger until the proxy has let it in, or passes it on to a backend that
+    /// will ask; from then on it counts as a client. Strangers cannot take clients' places.
+    bool try_greet(std::uint32_t strangers_max) noexcept;
+    void part() noexcept { strangers_.fetch_sub(1, std::memory_order_relaxed); }
     bool try_admit(std::uint32_t clients_max) noexcept;
     void leave() noexcept { clients_.fetch_sub(1, std::memory_order_relaxed); }
 
@@ -66,6 +69,7 @@ private:
     service_progress sum() const;
 
     const std::size_t id_;
+    std::atomic<std::uint32_t> strangers_{0};
     std::atomic<std::uint32_t> clients_{0};
 
     mutable std::mutex progress_mutex_;

@@ -1,6 +1,8 @@
-// A session's way in and out. What happens at boundaries is in hold.cpp, moving in transplant.cpp.
+// A session's way in and out. Its login is in session_login.cpp, what happens at boundaries in
+// hold.cpp, moving in transplant.cpp.
 //
-//   start_up -> pass_gate -> log_in_client -> relay (parks: while_parked) -> wind_up
+//   start_up -> prove_client -> admit -> pass_gate -> log_in_client
+//   -> relay (parks: while_parked) -> wind_up
 
 #include "proxy/session.hpp"
 
@@ -40,6 +42,9 @@ session::~session() {
     if (has_key_) {
         shard_.home().cancels().remove(client_pid_, cancel_secret_);
     }
+    if (stranger_) {
+        shard_.shared().part();
+    }
     if (admitted_) {
         shard_.shared().leave();
     }
@@ -48,6 +53,12 @@ session::~session() {
 
 task<void> session::run() {
     bool goes_on = co_await start_up();
+    if (goes_on) {
+        goes_on = co_await prove_client();
+    }
+    if (goes_on) {
+        goes_on = co_await admit();
+    }
     if (goes_on) {
         goes_on = co_await pass_gate();
     }
@@ -97,13 +108,19 @@ task<bool> session::start_up() {
             co_return false;
         }
     }
-    if (!shard_.shared().try_admit(shard_.settings().max_connections)) {
+    co_return true;
+}
+
+task<bool> session::admit() {
+    admitted_ = shard_.shared().try_admit(shard_.settings().max_connections);
+    if (!admitted_) {
         shard_counters::bump(shard_.counters().clients_refused);
         failure why = refusal::too_many_clients(shard_.settings());
         co_await tell_and_close(std::move(why));
         co_return false;
     }
-    admitted_ = true;
+    stranger_ = false;
+    shard_.shared().part();
     co_return true;
 }
 
@@ -189,61 +206,6 @@ void session::on_io(std::uint32_t) {
     client_hung_up_ = true;
     client_.unwatch();
     wait_.notify();
-}
-
-task<bool> session::log_in_client() {
-    early_phase_ = session_phase::login;
-    shard_.changed();
-    const auto settings = shard_.settings_snapshot();
-    const backend_target& target = settings->backends[shard_.at().backend];
-    leg_ = std::make_unique<leg>(shard_.home().loop());
-    leg_->backend = shard_.at().backend;
-    const auto opened = co_await open_leg(*leg_, wait_, target, settings->connect_timeout);
-    if (!opened) {
-        shard_counters::bump(shard_.counters().logins_failed);
-        spdlog::warn(
-            "backend unreachable service={} backend={} detail=\"{}\"",
-            settings->name,
-            target.name,
-            opened.error().detail
-        );
-        if (farewell_) {
-            co_return false;
-        }
-        failure why = opened.error();
-        why.detail = "Service \"" + settings->name + "\": " + why.detail;
-        co_await tell_and_close(std::move(why));
-        co_return false;
-    }
-    client_login client{client_, early_, [this](std::int32_t pid, const std::string& key) {
-                            return give_key(pid, key);
-                        }};
-    const auto in =
-        co_await log_in(*leg_, wait_, *startup_, &client, reactor::now() + settings->login_timeout);
-    if (!in) {
-        shard_counters::bump(shard_.counters().logins_failed);
-        if (!in.error().client_told && !in.error().client_gone && !farewell_) {
-            failure why = in.error().why;
-            why.detail = "Service \"" + settings->name + "\", backend \"" + target.name +
-                         "\": " + why.detail;
-            co_await tell_and_close(std::move(why));
-        }
-        co_return false;
-    }
-    asked_credentials_ = leg_->asked_credentials;
-    client_sees_ = leg_->reported;
-    co_return !farewell_.has_value();
-}
-
-std::string session::give_key(std::int32_t pid, const std::string& real_key) {
-    client_pid_ = pid;
-    cancel_secret_ = shard_.home().cancels().add(
-        pid, real_key.size(), {shard_.home().index(), shard_.shared().id(), id_}
-    );
-    has_key_ = true;
-    std::string message;
-    protocol::encode_backend_key_data(message, pid, protocol::as_bytes(cancel_secret_));
-    return message;
 }
 
 task<void> session::relay() {

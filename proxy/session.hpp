@@ -1,8 +1,11 @@
 #pragma once
 
+#include "protocol/credentials.hpp"
 #include "protocol/startup.hpp"
+#include "protocol/userlist.hpp"
 #include "proxy/directive.hpp"
 #include "proxy/leg.hpp"
+#include "proxy/login.hpp"
 #include "proxy/pump.hpp"
 #include "proxy/session_image.hpp"
 #include "proxy/type_map.hpp"
@@ -50,6 +53,7 @@ struct spare_leg {
 /// switch), and build_spare(), which has the spare and may run while the client is being served.
 class session final : public pump_owner, public name_listener, public io_sink {
 public:
+    /// The connection counts as a stranger already.
     session(shard& home, session_id id, int client, std::string address);
     ~session();
 
@@ -97,14 +101,24 @@ private:
     task<bool> start_up();
     task<bool> answer_startup(const protocol::startup_packet& packet);
     task<void> forward_cancel(protocol::CancelRequest request);
+    task<bool> admit();
     task<bool> pass_gate();
-    task<bool> log_in_client();
     task<void> relay();
     task<void> wind_up();
     std::optional<failure> parting_words() const;
     task<void> tell_and_close(failure why);
-    std::string give_key(std::int32_t pid, const std::string& real_key);
     void on_io(std::uint32_t events) override;  // the client, while it is held in startup
+
+    // session_login.cpp: who the client is, to the proxy and to its backend
+    task<bool> prove_client();
+    task<bool> log_in_client();
+    void recall_keys(std::uint32_t backend);
+    void keep_keys(std::uint32_t backend);
+    task<void> tell_login_failed(login_failure what, std::string where);
+    task<bool> connect_leg(std::shared_ptr<const service_settings> settings);
+    const protocol::user_secret* listed_secret(const service_settings& settings) const;
+    std::string give_key(std::int32_t pid, const std::string& real_key);
+    bool lacks_credentials() const noexcept { return asked_credentials_ && known_.empty(); }
 
     // hold.cpp: at a boundary
     task<void> while_parked();
@@ -169,7 +183,10 @@ private:
     steady_time waiting_since_{};
     bool held_back_ = false;  ///< parks although the gate is open: hold_if_long()
     std::optional<farewell> farewell_;
-    bool admitted_ = false;  ///< counts against max_connections
+    bool stranger_ = true;             ///< see service::try_greet()
+    bool admitted_ = false;            ///< counts against max_connections
+    protocol::credentials known_;      ///< what the client can be logged in with again
+    bool answers_for_client_ = false;  ///< with `known_`; else the backend asks the client
     bool asked_credentials_ = false;
     bool lexing_changed_ = false;
     bool client_hung_up_ = false;

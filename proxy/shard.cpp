@@ -8,13 +8,15 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <unistd.h>
 
 namespace pgsluice::proxy {
 
 namespace {
 
-constexpr milliseconds drop_interval{10};      // between two old connections that are closed
-constexpr std::size_t releases_per_turn = 64;  // parked sessions let go in one turn of the loop
+constexpr std::uint32_t strangers_spare = 1000;  // who may be logging in beyond max_connections
+constexpr milliseconds drop_interval{10};        // between two old connections that are closed
+constexpr std::size_t releases_per_turn = 64;    // parked sessions let go in one turn of the loop
 
 task<void> live(std::unique_ptr<session> s) {
     co_await s->run();
@@ -89,6 +91,11 @@ void shard::learn(std::string_view name) {
 
 void shard::accept(int client, const endpoint& from) {
     shard_counters::bump(counters().clients_accepted);
+    if (!service_.try_greet(settings_->max_connections + strangers_spare)) {
+        shard_counters::bump(counters().clients_refused);
+        ::close(client);
+        return;
+    }
     auto s = std::make_unique<session>(*this, worker_.next_session_id(), client, from.text);
     spawn(live(std::move(s)), log_end);
 }

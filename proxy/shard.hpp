@@ -1,5 +1,6 @@
 #pragma once
 
+#include "protocol/credentials.hpp"
 #include "proxy/directive.hpp"
 #include "proxy/leg.hpp"
 #include "proxy/reactor.hpp"
@@ -14,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pgsluice::proxy {
@@ -64,6 +66,9 @@ public:
     void learn(std::string_view name);
     /// OIDs on the order's backend of types asked for before, by "database NUL schema NUL name".
     std::map<std::string, std::uint32_t>& known_types() noexcept { return known_types_; }
+    /// Credentials with keys derived from plain passwords, by user and backend.
+    using derived_keys = std::map<std::pair<std::string, std::uint32_t>, protocol::credentials>;
+    derived_keys& derived() noexcept { return derived_; }
 
     // --- from the worker --------------------------------------------------------------------
     void accept(int client, const endpoint& from);
@@ -78,6 +83,7 @@ public:
     void publish_now();
     void apply(std::shared_ptr<const service_settings> settings) {
         settings_ = std::move(settings);
+        derived_.clear();
     }
     std::size_t terminate(std::span<const session_id> ids, const farewell& last_words);
 
@@ -116,6 +122,7 @@ private:
     std::uint64_t names_version_ = ~std::uint64_t{0};
     std::vector<std::string> names_;
     std::map<std::string, std::uint32_t> known_types_;
+    derived_keys derived_;
 };
 
 }  // namespace pgsluice::proxy

@@ -216,7 +216,7 @@ void session::adopt_spare() {
 /// testing.move_every: to a fresh connection of its own backend, through the same steps that a
 /// cutover takes. A session that is pinned, or whose locks its own old leg still holds, stays.
 task<void> session::move_in_place() {
-    if (asked_credentials_ || startup_->wants_replication()) {
+    if (lacks_credentials() || startup_->wants_replication()) {
         co_return;
     }
     auto captured = co_await capture();

@@ -49,6 +49,15 @@ std::vector<pin_reason> unready(const std::string& backend, const failure& why) 
              (why.detail.empty() ? "" : " (" + why.detail + ")")}};
 }
 
+/// Class 28 is about who somebody is; anything else may pass.
+std::vector<pin_reason> not_let_in(const std::string& backend, const failure& why) {
+    std::vector<pin_reason> reasons = unready(backend, why);
+    if (why.sqlstate.starts_with("28")) {
+        reasons.front().code = to_string(pin_code::credentials);
+    }
+    return reasons;
+}
+
 /// 150020 for "15.20 (Debian 15.20-1)".
 int version_number(const leg& l) {
     const std::string_view text = l.reported.find("server_version").value_or("");
@@ -71,7 +80,7 @@ std::string type_key(const protocol::StartupMessage& startup, const user_type& t
 
 wire_knowledge session::what_the_wire_tells() const {
     return {
-        .has_credentials = asked_credentials_,
+        .lacks_credentials = lacks_credentials(),
         .is_replication = startup_->wants_replication(),
         .names_incomplete = pump_.tap().names_incomplete(),
         .uses_currval = pump_.tap().uses_currval(),
@@ -96,7 +105,7 @@ void session::release_turn() noexcept {
 /// The session has its turn and is parked.
 task<void> session::capture_for_order() {
     const auto order = shard_.order();
-    if (asked_credentials_ || startup_->wants_replication()) {
+    if (lacks_credentials() || startup_->wants_replication()) {
         captured_requests_ = pump_.requests();
         pin_down(reasons(judge(session_image{}, what_the_wire_tells()).pins), move_stage::pinned);
         co_return;
@@ -248,11 +257,14 @@ task<std::vector<pin_reason>> session::log_in_spare(spare_leg& s, std::uint32_t 
     if (!opened) {
         co_return unready(target.name, opened.error());
     }
-    const auto in =
-        co_await log_in(*s.line, s.point, *startup_, nullptr, reactor::now() + spare_login_time);
+    recall_keys(backend);
+    const auto in = co_await log_in(
+        *s.line, s.point, *startup_, known_, nullptr, reactor::now() + spare_login_time
+    );
     if (!in) {
-        co_return unready(target.name, in.error().why);
+        co_return not_let_in(target.name, in.error().why);
     }
+    keep_keys(backend);
     co_return std::vector<pin_reason>{};
 }
 

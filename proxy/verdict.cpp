@@ -50,7 +50,7 @@ void judge_statement(
 }
 
 void judge_wire(const wire_knowledge& wire, std::vector<pin>& pins) {
-    if (wire.has_credentials)
+    if (wire.lacks_credentials)
         pins.push_back({pin_code::credentials, "the login asked for a password"});
     if (wire.is_replication)
         pins.push_back({pin_code::replication, "a replication connection"});

@@ -44,12 +44,12 @@ struct pin {
 
 /// What only the wire tells about a session; the session keeps these flags.
 struct wire_knowledge {
-    bool has_credentials = false;   ///< the login asked for a password, which we do not have
-    bool is_replication = false;    ///< startup parameter `replication`
-    bool names_incomplete = false;  ///< set_config() with a name that is not in the text
-    bool uses_currval = false;      ///< currval() or lastval() was called
-    bool lexing_changed = false;    ///< standard_conforming_strings was changed since the start
-    bool knows_unnamed = true;      ///< the last successful Parse "" is kept (or there was none)
+    bool lacks_credentials = false;  ///< the login asked for a password, which is not known here
+    bool is_replication = false;     ///< startup parameter `replication`
+    bool names_incomplete = false;   ///< set_config() with a name that is not in the text
+    bool uses_currval = false;       ///< currval() or lastval() was called
+    bool lexing_changed = false;     ///< standard_conforming_strings was changed since the start
+    bool knows_unnamed = true;       ///< the last successful Parse "" is kept (or there was none)
     bool protocol_uncertain = false;
 };
 

@@ -1,5 +1,6 @@
 #include "control/config.hpp"
 #include "tests/unit/control/config_files.hpp"
+#include "tests/unit/control/temp_directory.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -69,7 +70,7 @@ services:
     listen: ["[::]:6432", /run/pg, "/run/pg:7000"]
     backends: {blue: {host: /run/postgresql, port: 5440}, green: {host: b}}
     route: green
-    auth: {method: passthrough}
+    auth: {method: trust}
     hold: {timeout: 3m, notice_after: 250ms}
     admin: {user: u, dbname: d, passfile: p, service: s, conninfo: "sslmode=require"}
     replication: {kind: physical}
@@ -98,7 +99,7 @@ testing: {move_every: 12}
         ElementsAre(host_port{"::", 6432}, host_port{"/run/pg", 6432}, host_port{"/run/pg", 7000})
     );
     EXPECT_EQ(service.find_backend("blue")->address, (host_port{"/run/postgresql", 5440}));
-    EXPECT_EQ(service.auth, auth_method::passthrough);
+    EXPECT_EQ(service.auth, (auth_config{auth_method::trust, ""}));
     EXPECT_EQ(service.hold.notice_after, milliseconds(250));
     EXPECT_EQ(service.admin, (admin_config{"u", "d", "p", "s", "sslmode=require"}));
     EXPECT_EQ(service.replication.kind, replication_kind::physical);
@@ -147,7 +148,7 @@ services:
       blue: {port: 70000}
       "b b": {host: x}
     hold: {timeout: 10}
-    auth: {method: scram-sha-256}
+    auth: {method: peer}
 )");
     EXPECT_THAT(
         errors,
@@ -161,10 +162,40 @@ services:
             HasSubstr("f:7:20: services.app.backends.blue.port: \"70000\" is not valid"),
             HasSubstr("f:8:7: \"b b\" is not a valid name of a backend"),
             HasSubstr("f:9:21: services.app.hold.timeout: \"10\" has no unit"),
-            HasSubstr("f:10:20: services.app.auth.method: auth method \"scram-sha-256\" is not "
+            HasSubstr("f:10:20: services.app.auth.method: auth method \"peer\" is not "
                       "implemented in this version")
         )
     );
+}
+
+TEST(ConfigErrors, UsersAreReadWithTheConfiguration) {
+    const temp_directory home;
+    const std::string path = home.path() + "/users.txt";
+    const auto with = [&](const std::string& method) {
+        return "    auth: {method: " + method + ", users_file: " + path + "}\n";
+    };
+    EXPECT_THAT(
+        errors_of_service(with("md5")),
+        ElementsAre("f:6:37: services.app.auth.users_file: " + path + ": No such file or directory")
+    );
+    std::ofstream(path) << "\"alice\" \"secret\"\n\"bob\" secret\n";
+    EXPECT_THAT(
+        errors_of_service(with("md5")),
+        ElementsAre(
+            "f:6:37: services.app.auth.users_file: " + path +
+            ":2:7: expected the password or its hash in double quotes"
+        )
+    );
+    std::ofstream(path) << "\"alice\" \"secret\"\n";
+    EXPECT_THAT(errors_of_service(with("md5")), IsEmpty());
+    EXPECT_THAT(
+        errors_of_service("    auth: {method: scram-sha-256}\n"),
+        ElementsAre("f:6:20: services.app.auth.method asks clients for passwords, expected "
+                    "\"users_file\" beside it")
+    );
+    const config_outcome trusting = parse_config(std::string(smallest) + with("trust"));
+    ASSERT_THAT(trusting.warnings, SizeIs(1));
+    EXPECT_THAT(trusting.warnings[0].text, HasSubstr("everybody is let in"));
 }
 
 TEST(ConfigErrors, SyntaxErrorsHaveAPositionToo) {
@@ -252,10 +283,6 @@ TEST(ConfigErrors, RulesBetweenKeysAreChecked) {
     EXPECT_THAT(
         errors_of_service("    replication: {kind: logical}\n"),
         ElementsAre(HasSubstr("f:6:25: services.app.replication is logical, expected "))
-    );
-    EXPECT_THAT(
-        errors_of_service("    replication: {kind: physical, reverse: \"on\"}\n"),
-        ElementsAre(HasSubstr("services.app.replication.reverse is on, expected "))
     );
 }
 

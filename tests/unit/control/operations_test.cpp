@@ -32,7 +32,7 @@ protected:
         log.reset();
         engine = std::make_unique<proxy::engine>();
         auto settings = std::make_shared<proxy::service_settings>(
-            *resolve_service(*config_, testing_config{})->settings
+            *resolve_service(*config_, testing_config{}, {})->settings
         );
         settings->listen.clear();
         ASSERT_TRUE(
@@ -182,8 +182,8 @@ TEST_F(Operations, StoppedServiceRefusesEverything) {
 
 TEST_F(Operations, ReloadedSettingsCountFromTheNextOperationOn) {
     service_config changed = *config_;
-    changed.backends.push_back({"red", {"127.0.0.1", 3}, {}});
-    const auto resolved = resolve_service(changed, testing_config{});
+    changed.backends.push_back({"red", {"127.0.0.1", 3}});
+    const auto resolved = resolve_service(changed, testing_config{}, {});
     ASSERT_TRUE(service->apply(std::make_shared<const service_config>(changed), resolved->settings)
                     .is_done());
     EXPECT_TRUE(retarget("red").is_done());

@@ -31,7 +31,7 @@ TEST(Verdict, AnOrdinarySessionIsMovable) {
 }
 
 TEST(Verdict, EachFactOfTheWireIsAPin) {
-    EXPECT_THAT(codes({}, {.has_credentials = true}), ElementsAre("credentials"));
+    EXPECT_THAT(codes({}, {.lacks_credentials = true}), ElementsAre("credentials"));
     EXPECT_THAT(codes({}, {.is_replication = true}), ElementsAre("replication"));
     EXPECT_THAT(codes({}, {.names_incomplete = true}), ElementsAre("custom_guc"));
     EXPECT_THAT(codes({}, {.uses_currval = true}), ElementsAre("currval"));

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "protocol/errors.hpp"
+#include "protocol/secret.hpp"
+#include "protocol/userlist.hpp"
+
+#include <string>
+
+namespace pgsluice::control {
+
+/// Reads `auth.users_file` into `users`. Failures begin with the path and, where a line is wrong,
+/// `:LINE:COLUMN`; they show no secret.
+result<void> read_users(const std::string& path, protocol::user_list& users);
+
+/// The random key behind what users who are not listed are answered, made in the state directory at
+/// the first start: if it changed, clients could tell by their answers who is listed and who not.
+result<protocol::secret_key> salt_key_in(const std::string& state_dir);
+
+}  // namespace pgsluice::control

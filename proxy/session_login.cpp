@@ -1,0 +1,191 @@
+// Who a session's client is: asked by the proxy itself or by the backend, depending on the
+// service's login method, and what comes to be known of it for the logins that follow.
+
+#include "protocol/messages.hpp"
+#include "proxy/cancel.hpp"
+#include "proxy/refusal.hpp"
+#include "proxy/session.hpp"
+#include "proxy/shard.hpp"
+#include "proxy/worker.hpp"
+
+#include <openssl/rand.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+protocol::challenge_entropy fresh_entropy() {
+    protocol::challenge_entropy entropy{login_nonce(), {}};
+    auto& salt = entropy.md5_salt;
+    PGSLUICE_ASSERT(RAND_bytes(salt.data(), static_cast<int>(salt.size())) == 1);
+    return entropy;
+}
+
+}  // namespace
+
+/// Valid as long as the settings; null for a user who is not listed.
+const protocol::user_secret* session::listed_secret(const service_settings& settings) const {
+    return settings.users ? settings.users->find(startup_->user()) : nullptr;
+}
+
+/// Before the gate, so that nobody is held whom nobody knows, and before any backend hears of it.
+task<bool> session::prove_client() {
+    const auto settings = shard_.settings_snapshot();
+    if (settings->login == login_method::trust) {
+        if (const auto* listed = listed_secret(*settings)) {
+            known_ = protocol::credentials::of(*listed);
+        }
+        answers_for_client_ = !known_.empty();
+        co_return true;
+    }
+    if (settings->login == login_method::passthrough) {
+        co_return true;
+    }
+    PGSLUICE_ASSERT(settings->users);
+    protocol::login_challenge challenge(
+        settings->login == login_method::md5 ? protocol::challenge_method::md5
+                                             : protocol::challenge_method::scram_sha_256,
+        *settings->users,
+        std::string(startup_->user()),
+        fresh_entropy()
+    );
+    const steady_time deadline = born_ + settings->login_timeout;
+    auto proof = co_await ask_client(client_, wait_, early_, challenge, deadline);
+    if (!proof) {
+        login_failure what = proof.error();
+        co_await tell_login_failed(std::move(what), {});
+        co_return false;
+    }
+    known_ = std::move(*proof);
+    answers_for_client_ = true;
+    co_return !farewell_.has_value();
+}
+
+/// Deriving keys takes milliseconds, so a worker does it once for each password and backend.
+void session::recall_keys(std::uint32_t backend) {
+    if (known_.password.empty()) {
+        return;
+    }
+    const auto found = shard_.derived().find({std::string(startup_->user()), backend});
+    if (found != shard_.derived().end() && protocol::same_secret(
+                                               protocol::as_bytes(found->second.password.view()),
+                                               protocol::as_bytes(known_.password.view())
+                                           )) {
+        known_.keys = found->second.keys;
+    }
+}
+
+void session::keep_keys(std::uint32_t backend) {
+    if (!known_.password.empty() && known_.keys) {
+        shard_.derived().insert_or_assign({std::string(startup_->user()), backend}, known_);
+    }
+}
+
+/// `where` names what failed behind the proxy; without it the words are for a client that has not
+/// shown who it is, and tell no more than the server would.
+task<void> session::tell_login_failed(login_failure what, std::string where) {
+    shard_counters::bump(shard_.counters().logins_failed);
+    if (what.client_gone || farewell_) {
+        co_return;
+    }
+    failure& why = what.why;
+    // Only of users who are listed: anybody can put anything into a name.
+    spdlog::info(
+        "login failed service={} session={} address={} sqlstate={} why=\"{}\"",
+        shard_.settings().name,
+        id_,
+        address_,
+        why.sqlstate,
+        answers_for_client_ ? why.message : ""
+    );
+    if (what.client_told) {
+        co_return;
+    }
+    if (!where.empty()) {
+        // This client knows its password, so it may know why that is not enough.
+        if (why.sqlstate == sqlstate::invalid_password) {
+            where += ": " +
+                     std::exchange(why.message, protocol::wrong_password(startup_->user()).message);
+        }
+        why.detail = where + (why.detail.empty() ? "." : ": " + why.detail);
+    }
+    co_await tell_and_close(std::move(why));
+}
+
+task<bool> session::connect_leg(std::shared_ptr<const service_settings> settings) {
+    const backend_target& target = settings->backends[shard_.at().backend];
+    leg_ = std::make_unique<leg>(shard_.home().loop());
+    leg_->backend = shard_.at().backend;
+    const auto opened = co_await open_leg(*leg_, wait_, target, settings->connect_timeout);
+    if (opened) {
+        co_return true;
+    }
+    shard_counters::bump(shard_.counters().logins_failed);
+    spdlog::warn(
+        "backend unreachable service={} backend={} detail=\"{}\"",
+        settings->name,
+        target.name,
+        opened.error().detail
+    );
+    if (!farewell_) {
+        failure why = opened.error();
+        why.detail = "Service \"" + settings->name + "\": " + why.detail;
+        co_await tell_and_close(std::move(why));
+    }
+    co_return false;
+}
+
+task<bool> session::log_in_client() {
+    early_phase_ = session_phase::login;
+    shard_.changed();
+    const auto settings = shard_.settings_snapshot();
+    const bool connected = co_await connect_leg(settings);
+    if (!connected) {
+        co_return false;
+    }
+    const protocol::user_secret* const listed = listed_secret(*settings);
+    std::optional<protocol::scram_observer> observer;
+    if (listed != nullptr && listed->kind == protocol::secret_kind::scram) {
+        observer.emplace(*listed->verifier);
+    }
+    login_client client{
+        client_,
+        early_,
+        [this](std::int32_t pid, const std::string& key) { return give_key(pid, key); },
+        !answers_for_client_,
+        observer ? &*observer : nullptr};
+    const steady_time deadline = reactor::now() + settings->login_timeout;
+    recall_keys(leg_->backend);
+    const auto in = co_await log_in(*leg_, wait_, *startup_, known_, &client, deadline);
+    if (!in) {
+        login_failure what = in.error();
+        const std::string& backend = settings->backends[leg_->backend].name;
+        std::string where = "Service \"" + settings->name + "\", backend \"" + backend + "\"";
+        co_await tell_login_failed(std::move(what), std::move(where));
+        co_return false;
+    }
+    keep_keys(leg_->backend);
+    asked_credentials_ = leg_->asked_credentials;
+    client_sees_ = leg_->reported;
+    if (asked_credentials_ && !answers_for_client_ && listed != nullptr) {
+        known_ = protocol::credentials::of(*listed);
+        known_.keys = observer ? observer->learned() : std::nullopt;
+    }
+    co_return !farewell_.has_value();
+}
+
+std::string session::give_key(std::int32_t pid, const std::string& real_key) {
+    client_pid_ = pid;
+    cancel_secret_ = shard_.home().cancels().add(
+        pid, real_key.size(), {shard_.home().index(), shard_.shared().id(), id_}
+    );
+    has_key_ = true;
+    std::string message;
+    protocol::encode_backend_key_data(message, pid, protocol::as_bytes(cancel_secret_));
+    return message;
+}
+
+}  // namespace pgsluice::proxy
