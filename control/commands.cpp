@@ -52,6 +52,18 @@ constexpr command_argument cutover_arguments[] = {
      .choices = pinned_policies,
      .help = "sessions that cannot be moved (default: cutover.on_pinned)"},
 };
+constexpr command_argument rollback_arguments[] = {
+    {.name = "dry-run",
+     .type = argument_type::flag,
+     .help = "print the plan with live readings, change nothing"},
+    {.name = "timeout",
+     .type = argument_type::duration,
+     .help = "deadline of all steps up to the commit point together (default 10m)"},
+    {.name = "on-pinned",
+     .type = argument_type::choice,
+     .choices = pinned_policies,
+     .help = "sessions that cannot be moved (default: cutover.on_pinned)"},
+};
 constexpr command_argument preflight_arguments[] = {
     {.name = "to", .is_required = true, .help = "the new backend"},
     {.name = "plan", .help = "file with deviations from the configured steps"},
@@ -91,6 +103,11 @@ constexpr command table[] = {
      .needs_service = true,
      .help = "fence, catch up, switch and move: the whole sequence, or back to the old backend",
      .arguments = cutover_arguments},
+    {.id = command_id::rollback,
+     .name = "rollback",
+     .needs_service = true,
+     .help = "a cutover back to the backend that the last one left",
+     .arguments = rollback_arguments},
     {.id = command_id::preflight,
      .name = "preflight",
      .needs_service = true,
@@ -110,7 +127,6 @@ constexpr command table[] = {
     {.id = command_id::later, .name = "admit", .help = "not in this version"},
     {.id = command_id::later, .name = "drain", .help = "not in this version"},
     {.id = command_id::later, .name = "readonly", .help = "not in this version"},
-    {.id = command_id::later, .name = "rollback", .help = "not in this version"},
     {.id = command_id::later, .name = "events", .help = "not in this version"},
 };
 

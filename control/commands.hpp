@@ -22,6 +22,7 @@ enum class command_id : std::uint8_t {
     resume,
     retarget,
     cutover,
+    rollback,
     preflight,
     abort,
     reload,

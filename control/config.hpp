@@ -19,11 +19,13 @@ enum class auth_method : std::uint8_t { passthrough, trust, scram_sha_256, md5 }
 enum class replication_kind : std::uint8_t { none, physical, logical };
 /// What a cutover does with sessions that cannot be moved.
 enum class pinned_policy : std::uint8_t { abort, terminate, wait };
+enum class reverse_mode : std::uint8_t { off, on };
 enum class currval_policy : std::uint8_t { called, defined };
 
 struct backend_config {
     std::string name;
     host_port address{{}, 5432};
+    std::string replication_conninfo;  ///< over address and admin, for who subscribes to it
     bool operator==(const backend_config&) const = default;
 };
 
@@ -52,6 +54,7 @@ struct admin_config {
 struct replication_config {
     replication_kind kind = replication_kind::none;
     std::string subscription;
+    reverse_mode reverse = reverse_mode::off;
     bool operator==(const replication_config&) const = default;
 };
 

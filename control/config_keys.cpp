@@ -184,6 +184,14 @@ const config_key<service> services[] = {
          .is_reloadable = reloadable,
          .doc = "The subscription on the new backend; obligatory for `kind: logical`."}
     ),
+    choice_key<service, reverse_mode, &service::replication, &replication_config::reverse>(
+        {.name = "replication.reverse",
+         .type = "off | on",
+         .initial = "off",
+         .is_reloadable = reloadable,
+         .doc = "Whether a cutover with `kind: logical` lets the old backend follow the new one "
+                "from the commit point on, so that `rollback` loses nothing."}
+    ),
     duration_key<service, &service::cutover, &cutover_config::drain_timeout>(
         {.name = "cutover.drain_timeout",
          .initial = "10s",
@@ -268,6 +276,13 @@ const config_key<backend_config> backends[] = {
      .doc = "Its port; for a socket directory the number in the socket's name.",
      .set = set_backend_port,
      .show = show_backend_port},
+    {.name = "replication_conninfo",
+     .type = "text",
+     .doc = "libpq parameters by which the other backend subscribes to this one (`reverse: on`), "
+            "over `host`, `port` and `admin`'s user and dbname, such as `host=10.0.0.5 "
+            "passfile=/var/lib/postgresql/.pgpass`.",
+     .set = set_text<backend_config, &backend_config::replication_conninfo>,
+     .show = show_text<backend_config, &backend_config::replication_conninfo>},
 };
 
 }  // namespace

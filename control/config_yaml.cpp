@@ -150,6 +150,13 @@ void reader::check_service(service_config& service, section<service_config>& s, 
                         "subscription on the new backend"
         );
     }
+    if (!is_logical && service.replication.reverse == reverse_mode::on) {
+        s.error(
+            s.at("replication.reverse"),
+            s.shown() + ".replication.reverse is on, expected replication.kind logical: nothing "
+                        "else can be turned round"
+        );
+    }
 }
 
 void reader::read_service(const std::string& name, const YAML::Node& node, place at) {

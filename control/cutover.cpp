@@ -151,6 +151,9 @@ void tell_where_we_are(cutover_state& state, const step_failure& why) {
     if (!state.lift_stays.empty()) {
         report.text += "; " + state.asked.to + " is not read-only any more: " + state.lift_stays;
     }
+    if (!state.back_stays.empty()) {
+        report.text += "; what was prepared for the way back stays: " + state.back_stays;
+    }
     show(state, "abort", report.text, true);
 }
 
@@ -176,6 +179,7 @@ cutover_report go_back(cutover_state& state, const step_failure& why) {
         undo(state, "drain", steps::undo_drain);
     }  // else the process ends: nobody shall hear 25006 in its last moment
     undo(state, "lift", steps::undo_lift);
+    undo(state, "prepare_back", steps::undo_prepare_back);
     report.pause = figures_of(state);
     if (state.fenced) {
         tell_where_we_are(state, why);
@@ -304,11 +308,13 @@ cutover_report recover_cutover(
         state.fenced = !request.retarget && found.begun.fence.has_value();
         state.promoted = found.promoting;
         state.lifted = !request.retarget && found.begun.to_fence.has_value();
+        state.back_prepared = found.begun.way_back;
         return go_back(state, {setback::failed, "the proxy was restarted in the middle", "", {}});
     }
     // The engine was started on the new route: no session has anything to move from.
     for (const step& one : steps_for(request)) {
-        if (one.run != steps::open && one.run != steps::unsubscribe) {
+        if (one.run != steps::open && one.run != steps::unsubscribe &&
+            one.run != steps::follow_back) {
             continue;
         }
         if (auto ok = run_step(state, one); !ok) {

@@ -21,6 +21,7 @@ struct cutover_request {
     std::string to;
     std::uint32_t from_backend = 0;  ///< index into service_settings::backends
     std::uint32_t to_backend = 0;
+    bool way_back = false;  ///< the old server follows the new one afterwards
     bool retarget = false;  ///< route and sessions only: no checks of servers, no fence
     replication_kind replication = replication_kind::none;
     pinned_policy on_pinned = pinned_policy::abort;
@@ -38,9 +39,10 @@ struct cutover_request {
     milliseconds promote_timeout{60'000};
     milliseconds verify_timeout{10'000};
     milliseconds unsubscribe_timeout{10'000};
-    milliseconds hold_timeout{120'000};   ///< how long a failed undo may keep clients waiting
-    milliseconds undo_interval{500};      ///< between two attempts to reach a server for an undo
-    milliseconds undo_patience{600'000};  ///< how long it is tried with the gate open again
+    milliseconds way_back_timeout{30'000};  ///< of preparing and of beginning to follow
+    milliseconds hold_timeout{120'000};     ///< how long a failed undo may keep clients waiting
+    milliseconds undo_interval{500};        ///< between two attempts to reach a server for an undo
+    milliseconds undo_patience{600'000};    ///< how long it is tried with the gate open again
     /// What an earlier cutover could not put back on `from`, which did not answer.
     std::optional<fence_memory> fence_left{};
     /// What the fence that an earlier cutover left on `to` replaced there.

@@ -29,6 +29,10 @@ bool for_fenced_target(const cutover_request& r) {
     return !r.retarget && r.to_fence.has_value();
 }
 
+bool for_way_back(const cutover_request& r) {
+    return r.way_back;
+}
+
 bool for_two_passes(const cutover_request& r) {
     return r.long_transaction.count() > 0;
 }
@@ -46,7 +50,7 @@ milliseconds allowed(const cutover_request& r) {
 constexpr std::string_view nothing = "-";
 using request = cutover_request;
 
-constexpr std::array<step, 16> table{{
+constexpr std::array<step, 19> table{{
     {"preflight",
      for_cutover,
      allowed<&request::preflight_timeout>,
@@ -65,6 +69,12 @@ constexpr std::array<step, 16> table{{
      steps::lift,
      "take the fence of the earlier cutover off the new server",
      "fence it again"},
+    {"prepare_back",
+     for_way_back,
+     allowed<&request::way_back_timeout>,
+     steps::prepare_back,
+     "make a slot on the new server and a disabled subscription to it on the old one",
+     "drop both"},
     {"prepare",
      always,
      allowed<&request::prepare_timeout>,
@@ -119,6 +129,12 @@ constexpr std::array<step, 16> table{{
      steps::verify,
      "commit a write on the new server",
      nothing},
+    {"mark_back",
+     for_way_back,
+     allowed<&request::verify_timeout>,
+     steps::mark_back,
+     "move that slot past everything that came from the old server",
+     nothing},
     {"commit",
      always,
      immediate,
@@ -132,6 +148,12 @@ constexpr std::array<step, 16> table{{
      allowed<&request::unsubscribe_timeout>,
      steps::unsubscribe,
      "disable the subscription",
+     "none"},
+    {"follow_back",
+     for_way_back,
+     allowed<&request::way_back_timeout>,
+     steps::follow_back,
+     "let the old server follow the new one, so that `rollback` loses nothing",
      "none"},
 }};
 

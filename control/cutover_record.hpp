@@ -109,6 +109,7 @@ struct cutover_record {
     std::string from{};
     std::string to{};
     bool retarget = false;         ///< the route alone: no fence, no replication
+    bool way_back = false;         ///< begun: what prepares it may have to be taken away again
     std::uint64_t generation = 0;  ///< committed: the route's new one
     std::optional<fence_memory> fence{};
     /// begun: what the fence of an earlier cutover replaced on `to`, where it is to be taken down.

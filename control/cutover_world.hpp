@@ -104,6 +104,15 @@ public:
     virtual step_result<void> verify(limits) = 0;
     /// Nothing that happens on the old server can reach the new one any more.
     virtual step_result<void> unsubscribe(limits) = 0;
+
+    /// Everything that the old server needs to follow the new one from the commit point on. See
+    /// way_back.hpp, also for the three below.
+    virtual step_result<void> prepare_way_back(limits) = 0;
+    /// What the new server has written until now stays out of it.
+    virtual step_result<void> mark_way_back(limits) = 0;
+    /// The old server follows the new one; after unsubscribe().
+    virtual step_result<void> follow_back(limits) = 0;
+    virtual step_result<void> undo_way_back(limits) = 0;
 };
 
 /// The journal. An append that returns success is on disk, one that fails left nothing there; an

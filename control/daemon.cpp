@@ -212,7 +212,8 @@ result<void> daemon::start_services() {
             services_.size(),
             std::make_shared<const service_config>(service),
             initial_mode(state),
-            state.fences
+            state.fences,
+            state.previous
         ));
         spdlog::info(
             "service_started name={} route={} generation={} mode={} workers={}",
@@ -289,6 +290,8 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return service->retarget(given, tell);
     case command_id::cutover:
         return service->cutover(given, tell);
+    case command_id::rollback:
+        return service->rollback(given, tell);
     case command_id::preflight:
         return service->preflight(given, tell);
     case command_id::abort:

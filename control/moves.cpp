@@ -45,6 +45,10 @@ public:
     step_result<void> promote(limits) override { return no(); }
     step_result<void> verify(limits) override { return no(); }
     step_result<void> unsubscribe(limits) override { return no(); }
+    step_result<void> prepare_way_back(limits) override { return no(); }
+    step_result<void> mark_way_back(limits) override { return no(); }
+    step_result<void> follow_back(limits) override { return no(); }
+    step_result<void> undo_way_back(limits) override { return no(); }
 
 private:
     static step_failure no() { return {setback::failed, "a retarget asks no server", "", {}}; }
@@ -138,6 +142,8 @@ service_operations::make_move(const request& given, std::string_view to, bool re
     asked.to_backend = backend_index(*service, to);
     asked.retarget = retarget;
     asked.replication = service->replication.kind;
+    asked.way_back = !retarget && service->replication.kind == replication_kind::logical &&
+                     service->replication.reverse == reverse_mode::on;
     asked.on_pinned = service->cutover.on_pinned;
     if (given.text("on-pinned") == "terminate") {
         asked.on_pinned = pinned_policy::terminate;
@@ -189,6 +195,9 @@ void service_operations::end_cutover(const cutover_request& asked, const cutover
         fences_[asked.from] = *report.fence_stands;
         fences_.erase(asked.to);
     }
+    if (!asked.retarget && (report.exit_code == 0 || report.exit_code == 6)) {
+        previous_ = asked.from;
+    }
     cutover_->outcome = report.outcome;
     cutover_->ended = clock::now();
 }
@@ -227,7 +236,13 @@ outcome service_operations::cutover(const request& given, const progress_sink& t
     if (!own) {
         return busy();
     }
-    const auto asked = make_move(given, given.text("to"), false);
+    return cutover_to(given.text("to"), given, tell);
+}
+
+outcome service_operations::cutover_to(
+    std::string_view to, const request& given, const progress_sink& tell
+) {
+    const auto asked = make_move(given, to, false);
     if (!asked) {
         return outcome::of(exit_code::usage, asked.error().message);
     }
@@ -245,6 +260,22 @@ outcome service_operations::cutover(const request& given, const progress_sink& t
     );
 }
 
+outcome service_operations::rollback(const request& given, const progress_sink& tell) {
+    const auto own = begin("rollback");
+    if (!own) {
+        return busy();
+    }
+    std::string previous;
+    {
+        const std::lock_guard guard(mutex_);
+        previous = previous_;
+    }
+    if (previous.empty()) {
+        return outcome::of(exit_code::refused, "there was no cutover that could be rolled back");
+    }
+    return cutover_to(previous, given, tell);
+}
+
 void service_operations::recover(const service_state& found) {
     const auto own = begin("recovery");
     if (!own) {
@@ -260,6 +291,7 @@ void service_operations::recover(const service_state& found) {
     asked->id = begun.id;
     asked->from = begun.from;
     asked->from_backend = backend_index(*settings(), begun.from);
+    asked->way_back = begun.way_back;
     show_cutover(*asked);
     const auto servers = make_servers(*asked);
     const progress_sink nobody = [](const boost::json::object&) {

@@ -37,10 +37,12 @@ service_operations::service_operations(
     std::size_t id,
     config_pointer settings,
     mode initial,
-    fence_memories fences
+    fence_memories fences,
+    std::string previous
 )
     : around_(std::move(around)), id_(id), settings_(std::move(settings)),
-      fences_(std::move(fences)), traffic_(around_.engine, id, settings_->name, initial) {}
+      fences_(std::move(fences)), previous_(std::move(previous)),
+      traffic_(around_.engine, id, settings_->name, initial) {}
 
 service_operations::config_pointer service_operations::settings() const {
     const std::lock_guard guard(mutex_);

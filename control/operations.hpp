@@ -37,13 +37,15 @@ public:
         server_pair_maker servers;
     };
 
-    /// `fences`: what the journal knows of those that earlier cutovers left.
+    /// `fences`: what the journal knows of those that earlier cutovers left; `previous`: the
+    /// backend that the last cutover left, empty when there was none.
     service_operations(
         surroundings around,
         std::size_t id,
         config_pointer settings,
         mode initial,
-        fence_memories fences = {}
+        fence_memories fences = {},
+        std::string previous = {}
     );
 
     std::string name() const { return settings()->name; }
@@ -53,6 +55,7 @@ public:
     outcome resume();
     outcome retarget(const request& given, const progress_sink& tell);
     outcome cutover(const request& given, const progress_sink& tell);
+    outcome rollback(const request& given, const progress_sink& tell);
     outcome preflight(const request& given, const progress_sink& tell);
     outcome abort();
     outcome sessions(const request& given);
@@ -104,6 +107,8 @@ private:
     result<cutover_request> make_move(const request& given, std::string_view to, bool retarget);
     std::unique_ptr<server_pair> make_servers(const cutover_request& asked);
     outcome move(const cutover_request& asked, server_pair& servers, const progress_sink& tell);
+    /// The cutover or its rehearsal, by whoever has the turn.
+    outcome cutover_to(std::string_view to, const request& given, const progress_sink& tell);
     void show_cutover(const cutover_request& asked);
     void end_cutover(const cutover_request& asked, const cutover_report& report);
     boost::json::value cutover_json() const;
@@ -119,6 +124,7 @@ private:
     std::optional<cutover_view> cutover_;
     std::optional<fence_memory> fence_left_;  ///< see cutover_report
     fence_memories fences_;
+    std::string previous_;  ///< where a rollback leads
     bool is_stopping_ = false;
 
     std::atomic<bool> aborted_ = false;

@@ -5,6 +5,7 @@
 #include "control/fence.hpp"
 #include "control/polling.hpp"
 #include "control/preflight.hpp"
+#include "control/quoting.hpp"
 #include "control/sequences.hpp"
 
 #include <fmt/format.h>
@@ -40,14 +41,6 @@ constexpr const char* verify_statement =
     "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool, "
     "pg_logical_emit_message(true, 'pgsluice', 'verify')::text";
 
-std::string quoted(std::string_view identifier) {
-    std::string out = "\"";
-    for (const char c : identifier) {
-        out += c == '"' ? "\"\"" : std::string(1, c);
-    }
-    return out + '"';
-}
-
 step_result<void> nothing(const step_result<pg_rows>& rows) {
     if (!rows) {
         return rows.error();
@@ -65,6 +58,22 @@ step_result<std::vector<check_row>> unreachable(const step_failure& why) {
          check_level::error,
          why.text,
          "mend what it says, or `admin` in the configuration"}};
+}
+
+/// "host=… port=… user=… dbname=…" as libpq reads it: values in quotes, quotes escaped.
+std::string conninfo_of(const backend_config& to, const admin_config& admin) {
+    const auto pair = [](std::string_view name, std::string_view value) {
+        std::string out = std::string(name) + "='";
+        for (const char c : value) {
+            out += c == '\'' || c == '\\' ? "\\" + std::string(1, c) : std::string(1, c);
+        }
+        return out + "' ";
+    };
+    std::string text =
+        pair("host", to.address.host) + pair("port", std::to_string(to.address.port));
+    text += admin.user.empty() ? "" : pair("user", admin.user);
+    text += admin.dbname.empty() ? "" : pair("dbname", admin.dbname);
+    return text + to.replication_conninfo;  // what comes later wins
 }
 
 }  // namespace
@@ -324,23 +333,31 @@ step_result<void> pg_servers::unsubscribe(limits until) {
         return next.error();
     }
     const std::string& name = settings_.replication.subscription;
+    const std::vector<std::string> wanted{name};
+    // A restart may come here again after follow_back() has dropped it.
+    auto found =
+        (*next)->query("SELECT subname FROM pg_subscription WHERE subname = $1", wanted, until);
+    if (found && found->size() == 0) {
+        return {};
+    }
     auto disabled =
-        (*next)->query(fmt::format("ALTER SUBSCRIPTION {} DISABLE", quoted(name)), until);
+        (*next)->query(fmt::format("ALTER SUBSCRIPTION {} DISABLE", identifier(name)), until);
     if (!disabled) {
         step_failure why = disabled.error();
         why.hint = fmt::format(
-            "on {}: ALTER SUBSCRIPTION {} DISABLE, then drop it", settings_.to.name, quoted(name)
+            "on {}: ALTER SUBSCRIPTION {} DISABLE, then drop it",
+            settings_.to.name,
+            identifier(name)
         );
         return why;
     }
     // By itself the worker would notice within a second; a disabled one is not started again.
-    const std::vector<std::string> values{name};
     return poll_until(
         [&]() -> step_result<bool> {
             auto rows = (*next)->query(
                 "SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_subscription "
                 "WHERE subname = $1 AND pid IS NOT NULL",
-                values,
+                wanted,
                 until
             );
             return rows ? step_result<bool>(rows->truth(0, 0)) : rows.error();
@@ -348,6 +365,38 @@ step_result<void> pg_servers::unsubscribe(limits until) {
         until,
         "the apply worker on " + settings_.to.name + " does not end"
     );
+}
+
+way_back pg_servers::back() const {
+    return {
+        .subscription = settings_.replication.subscription,
+        .slot = way_back_slot(settings_.service),
+        .conninfo = conninfo_of(settings_.to, settings_.admin)};
+}
+
+step_result<void> pg_servers::on_both(way_back_action* action, limits until) {
+    auto old = from(until);
+    auto next = old ? to(until) : old;
+    if (!next) {
+        return next.error();
+    }
+    return action(**old, **next, back(), until);
+}
+
+step_result<void> pg_servers::prepare_way_back(limits until) {
+    return on_both(control::prepare_way_back, until);
+}
+
+step_result<void> pg_servers::mark_way_back(limits until) {
+    return control::mark_way_back(*to_, back(), until);
+}
+
+step_result<void> pg_servers::follow_back(limits until) {
+    return on_both(control::follow_back, until);
+}
+
+step_result<void> pg_servers::undo_way_back(limits until) {
+    return on_both(control::undo_way_back, until);
 }
 
 }  // namespace pgsluice::control

@@ -4,6 +4,7 @@
 #include "control/cutover_world.hpp"
 #include "control/pg_client.hpp"
 #include "control/promote.hpp"
+#include "control/way_back.hpp"
 
 #include <memory>
 #include <optional>
@@ -47,6 +48,10 @@ public:
     step_result<void> promote(limits until) override;
     step_result<void> verify(limits until) override;
     step_result<void> unsubscribe(limits until) override;
+    step_result<void> prepare_way_back(limits until) override;
+    step_result<void> mark_way_back(limits until) override;
+    step_result<void> follow_back(limits until) override;
+    step_result<void> undo_way_back(limits until) override;
 
 private:
     pg_login login_of(const backend_config& backend, std::string options) const;
@@ -59,6 +64,10 @@ private:
     );
     step_result<pg_client*> from(const limits& until);
     step_result<pg_client*> to(const limits& until);
+    way_back back() const;
+    using way_back_action =
+        step_result<void>(pg_client& from, pg_client& to, const way_back&, limits);
+    step_result<void> on_both(way_back_action* action, limits until);
 
     pg_servers_settings settings_;
     std::optional<pg_client> from_;

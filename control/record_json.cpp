@@ -1,6 +1,7 @@
 // A cutover's records as JSON:
 //
-//   {"id", "from", "to", "retarget"?: true, "generation"?: N, "fence"?: {"auto_conf": TEXT | null},
+//   {"id", "from", "to", "retarget"?: true, "way_back"?: true, "generation"?: N, "fence"?:
+//   {"auto_conf": TEXT | null},
 //    "to_fence"?: {"auto_conf": TEXT | null}, "text"?: TEXT, "steps"?: [{"name", "took_us", "text",
 //    "in_pause"?: true}], "pause"?: {"held_us", "drained_us", "waited_us", "added_us"}}
 #include "control/record_json.hpp"
@@ -94,6 +95,9 @@ json::object encode_cutover(const cutover_record& record) {
     if (record.retarget) {
         fields["retarget"] = true;
     }
+    if (record.way_back) {
+        fields["way_back"] = true;
+    }
     if (record.generation != 0) {
         fields["generation"] = record.generation;
     }
@@ -136,6 +140,7 @@ std::optional<cutover_record> decode_cutover(const journal_record& record) {
             .from = text_in(fields, "from"),
             .to = text_in(fields, "to"),
             .retarget = fields.contains("retarget"),
+            .way_back = fields.contains("way_back"),
             .generation = static_cast<std::uint64_t>(number_in(fields, "generation")),
             .text = text_in(fields, "text")};
         if (const json::value* fence = fields.if_contains("fence")) {

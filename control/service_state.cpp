@@ -27,6 +27,12 @@ result<void> apply_route(service_state& state, const journal_record& record) {
     }
     state.backend = std::string(backend->get_string());
     state.generation = number;
+    if (const boost::json::value* previous = record.payload.if_contains("previous")) {
+        if (!previous->is_string()) {
+            return contradiction(record, "previous is no name");
+        }
+        state.previous = std::string(previous->get_string());
+    }
     if (const boost::json::value* fences = record.payload.if_contains("fences")) {
         if (!fences->is_object()) {
             return contradiction(record, "fences is no object");
@@ -73,6 +79,9 @@ apply_cutover(service_state& state, const cutover_record& cutover, const journal
             state.fences[cutover.from] = *fence;
             state.fences.erase(cutover.to);
         }
+        if (!cutover.retarget) {
+            state.previous = cutover.from;
+        }
         state.backend = cutover.to;
         state.generation = cutover.generation;
         break;
@@ -116,6 +125,9 @@ boost::json::object route_of(const service_state& state) {
     }
     if (!fences.empty()) {
         route["fences"] = std::move(fences);
+    }
+    if (!state.previous.empty()) {
+        route["previous"] = state.previous;
     }
     return route;
 }

@@ -14,7 +14,8 @@ namespace pgsluice::control {
 
 /// Journal kinds of a service besides a cutover's own (record_json.hpp):
 ///
-///   route   {"backend", "generation", "fences"?: {BACKEND: FENCE}}   the first start, or a summary
+///   route   {"backend", "generation", "fences"?: {BACKEND: FENCE},
+///           "previous"?: BACKEND}   the first start, or a summary
 ///   pause   {"on_timeout"}              a pause begins: the gate is about to close
 ///   paused  {}                          it stands; it stays over a restart
 ///   resume  {"why"}                     the gate is about to open
@@ -31,6 +32,7 @@ struct service_state {
     std::uint64_t generation = 0;  ///< of the route
     bool is_paused = false;        ///< by the operator; a pause that was still waiting is not
     std::optional<unfinished_cutover> unfinished{};
+    std::string previous{};   ///< that the last committed cutover left; empty: there was none
     fence_memories fences{};  ///< that our cutovers left on the backends they came from
 };
 

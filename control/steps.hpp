@@ -27,7 +27,8 @@ struct cutover_state {
     bool ordered = false;      ///< the engine has a move order
     bool gate_closed = false;  ///< by us: a gate that was closed before stays closed
     bool fenced = false;
-    bool promoted = false;  ///< or maybe promoted: that cannot be undone
+    bool back_prepared = false;  ///< or begun to be: the way back
+    bool promoted = false;       ///< or maybe promoted: that cannot be undone
     bool committed = false;
 
     bool start_over = false;                      ///< the policy `wait` asks for another drain
@@ -39,6 +40,7 @@ struct cutover_state {
     clock::time_point parked_at{};   ///< the last session had parked
     clock::time_point opened_at{};   ///< the gate is open again, or would be if it had been
     std::string lift_stays{};        ///< why the new server's fence could not be put back
+    std::string back_stays{};        ///< why what was prepared for it could not be taken away
     std::vector<std::string> operator_notes{};  ///< what went wrong after the commit point
 };
 
@@ -88,6 +90,8 @@ step_result<std::string> preflight(cutover_state& state, limits until);
 step_result<std::string> begin(cutover_state& state, limits until);
 step_result<std::string> lift(cutover_state& state, limits until);
 void undo_lift(cutover_state& state);
+step_result<std::string> prepare_back(cutover_state& state, limits until);
+void undo_prepare_back(cutover_state& state);
 step_result<std::string> prepare(cutover_state& state, limits until);
 void undo_prepare(cutover_state& state);
 step_result<std::string> drain_long(cutover_state& state, limits until);
@@ -100,10 +104,12 @@ step_result<std::string> catch_up(cutover_state& state, limits until);
 step_result<std::string> sequences(cutover_state& state, limits until);
 step_result<std::string> promote(cutover_state& state, limits until);
 step_result<std::string> verify(cutover_state& state, limits until);
+step_result<std::string> mark_back(cutover_state& state, limits until);
 step_result<std::string> commit(cutover_state& state, limits until);
 step_result<std::string> move(cutover_state& state, limits until);
 step_result<std::string> open(cutover_state& state, limits until);
 step_result<std::string> unsubscribe(cutover_state& state, limits until);
+step_result<std::string> follow_back(cutover_state& state, limits until);
 
 }  // namespace steps
 

@@ -93,6 +93,7 @@ step_result<std::string> begin(cutover_state& state, limits until) {
     if (state.world.servers.is_new_read_only()) {
         record.to_fence = state.asked.to_fence;
     }
+    record.way_back = state.asked.way_back;
     // The fence's undo information is on disk before anybody waits: one fsync less in the pause.
     state.begun = true;
     if (auto ok = append(state, std::move(record)); !ok) {
@@ -117,6 +118,24 @@ void undo_lift(cutover_state& state) {
     auto ok = state.world.servers.undo_lift({limits::clock::now() + patience, nullptr});
     state.lift_stays = ok ? "" : ok.error().text;
     state.lifted = false;
+}
+
+step_result<std::string> prepare_back(cutover_state& state, limits until) {
+    state.back_prepared = true;
+    if (auto ok = state.world.servers.prepare_way_back(until); !ok) {
+        return ok.error();
+    }
+    return state.asked.from + " is ready to follow " + state.asked.to;
+}
+
+void undo_prepare_back(cutover_state& state) {
+    if (!state.back_prepared) {
+        return;
+    }
+    constexpr milliseconds patience{5'000};
+    auto ok = state.world.servers.undo_way_back({limits::clock::now() + patience, nullptr});
+    state.back_stays = ok ? "" : ok.error().text;
+    state.back_prepared = false;
 }
 
 step_result<std::string> prepare(cutover_state& state, limits until) {

@@ -100,4 +100,11 @@ step_result<std::string> verify(cutover_state& state, limits until) {
     return state.asked.to + " accepts writes";
 }
 
+step_result<std::string> mark_back(cutover_state& state, limits until) {
+    if (auto ok = state.world.servers.mark_way_back(until); !ok) {
+        return ok.error();
+    }
+    return "what is written on " + state.asked.to + " from here on goes to " + state.asked.from;
+}
+
 }  // namespace pgsluice::control::steps

@@ -58,7 +58,7 @@ TEST(ConfigChanges, TellsWhatNeedsARestart) {
     after.workers = 2;
     after.services[0].hold.timeout = milliseconds(1);
     after.services[0].backends[0].address.port = 1;
-    after.services[0].backends.push_back({"red", {"h", 1}});
+    after.services[0].backends.push_back({"red", {"h", 1}, {}});
     after.services.push_back({});
     after.services[1].name = "more";
     std::vector<std::string> lines;
@@ -92,7 +92,7 @@ TEST(ConfigReload, AppliesExactlyWhatNeedsNoRestart) {
     wanted.services[0].admin.conninfo = "sslmode=require";
     wanted.services[0].listen[0].port = 1;
     wanted.services[0].backends[0].address.port = 1;
-    wanted.services[0].backends.insert(wanted.services[0].backends.begin(), {"red", {"h", 1}});
+    wanted.services[0].backends.insert(wanted.services[0].backends.begin(), {"red", {"h", 1}, {}});
     wanted.services.push_back({});
     wanted.services[1].name = "more";
     const config merged = reloaded(before, wanted);

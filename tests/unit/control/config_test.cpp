@@ -284,6 +284,10 @@ TEST(ConfigErrors, RulesBetweenKeysAreChecked) {
         errors_of_service("    replication: {kind: logical}\n"),
         ElementsAre(HasSubstr("f:6:25: services.app.replication is logical, expected "))
     );
+    EXPECT_THAT(
+        errors_of_service("    replication: {kind: physical, reverse: \"on\"}\n"),
+        ElementsAre(HasSubstr("services.app.replication.reverse is on, expected "))
+    );
 }
 
 TEST(ConfigErrors, AdminConninfoIsJudgedByLibpq) {

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace pgsluice::control {
 namespace {
 
@@ -60,6 +62,77 @@ TEST(CutoverBack, AFenceThatCannotBePutBackIsTold) {
     const auto report = run_cutover(back(fake), fake.world());
     EXPECT_EQ(report.exit_code, 1);
     EXPECT_THAT(report.text, HasSubstr("green is not read-only any more"));
+}
+
+// --- the way back that a cutover prepares
+
+cutover_request with_way_back() {
+    cutover_request request = asked(replication_kind::logical);
+    request.way_back = true;
+    return request;
+}
+
+TEST(WayBack, IsPreparedBeforeThePauseAndBeginsAtTheCommitPoint) {
+    fake_world fake;
+    const auto report = run_cutover(with_way_back(), fake.world());
+    EXPECT_EQ(report.exit_code, 0) << report.text;
+    const auto at = [&fake](std::string_view call) {
+        return std::find(fake.calls.begin(), fake.calls.end(), call);
+    };
+    EXPECT_LT(at("record begun"), at("prepare_way_back"));
+    EXPECT_LT(at("prepare_way_back"), at("close_gate"));
+    EXPECT_LT(at("catch_up"), at("mark_way_back"));
+    EXPECT_LT(at("mark_way_back"), at("record committed"));
+    EXPECT_LT(at("unsubscribe"), at("follow_back")) << "or changes would run in a circle";
+    EXPECT_TRUE(fake.back_prepared);
+}
+
+TEST(WayBack, OfAFailedCutoverIsTakenAwayAfterTheClientsGoOn) {
+    for (const std::string name : {"prepare_way_back", "fence", "mark_way_back"}) {
+        SCOPED_TRACE(name);
+        fake_world fake;
+        fake.failing[name] = 1;
+        expect_as_before(fake, run_cutover(with_way_back(), fake.world()));
+        EXPECT_FALSE(fake.back_prepared);
+        EXPECT_EQ(fake.calls.back(), "undo_way_back");
+    }
+}
+
+TEST(WayBack, ThatCannotBeTakenAwayIsTold) {
+    fake_world fake;
+    fake.failing["verify"] = 1;
+    fake.failing["undo_way_back"] = -1;
+    const auto report = run_cutover(with_way_back(), fake.world());
+    EXPECT_EQ(report.exit_code, 1);
+    EXPECT_THAT(report.text, HasSubstr("what was prepared for the way back stays: undo_way_back"));
+}
+
+TEST(WayBack, ThatDoesNotBeginNeedsTheOperator) {
+    fake_world fake;
+    fake.failing["follow_back"] = 1;
+    const auto report = run_cutover(with_way_back(), fake.world());
+    EXPECT_EQ(report.exit_code, 6);
+    EXPECT_THAT(report.text, HasSubstr("the way back is not running"));
+    EXPECT_THAT(report.hint, HasSubstr("blue is back"));
+}
+
+TEST(WayBack, IsFinishedOrTakenAwayByARestart) {
+    unfinished_cutover found;
+    found.begun = {.id = "c1", .from = "blue", .to = "green", .way_back = true};
+    found.begun.fence = fence_memory{"off"};
+    fake_world fake;
+    fake.open = false;
+    recover_cutover(found, with_way_back(), fake.world());
+    EXPECT_EQ(fake.calls.back(), "undo_way_back");
+
+    found.committed = true;
+    fake_world forward;
+    forward.open = false;
+    forward.fence_may_stay = true;
+    recover_cutover(found, with_way_back(), forward.world());
+    EXPECT_THAT(
+        forward.calls, ElementsAre("open_gate", "unsubscribe", "follow_back", "record done")
+    );
 }
 
 }  // namespace

@@ -165,6 +165,19 @@ public:
     step_result<void> promote(limits) override { return call("promote"); }
     step_result<void> verify(limits) override { return call("verify"); }
     step_result<void> unsubscribe(limits) override { return call("unsubscribe"); }
+    step_result<void> prepare_way_back(limits) override {
+        EXPECT_TRUE(!records.empty() && records.back().way_back) << "journaled before";
+        back_prepared = true;
+        return call("prepare_way_back");
+    }
+    step_result<void> mark_way_back(limits) override { return call("mark_way_back"); }
+    step_result<void> follow_back(limits) override { return call("follow_back"); }
+    step_result<void> undo_way_back(limits) override {
+        auto ok = call("undo_way_back");
+        back_prepared = ok ? false : back_prepared;
+        return ok;
+    }
+    bool back_prepared = false;
 
     // --- chronicle
     step_result<void> append(const cutover_record& record) override {

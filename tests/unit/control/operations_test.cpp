@@ -182,7 +182,7 @@ TEST_F(Operations, StoppedServiceRefusesEverything) {
 
 TEST_F(Operations, ReloadedSettingsCountFromTheNextOperationOn) {
     service_config changed = *config_;
-    changed.backends.push_back({"red", {"127.0.0.1", 3}});
+    changed.backends.push_back({"red", {"127.0.0.1", 3}, {}});
     const auto resolved = resolve_service(changed, testing_config{}, {});
     ASSERT_TRUE(service->apply(std::make_shared<const service_config>(changed), resolved->settings)
                     .is_done());

@@ -113,10 +113,12 @@ TEST(ServiceState, EveryPrefixOfACutoverIsOnOneSide) {
 TEST(ServiceState, KnowsTheFencesThatCutoversLeft) {
     script s = full_cutover();
     EXPECT_EQ(state_of(s.records()).fences, (fence_memories{{"blue", fence_memory{"off"}}}));
+    EXPECT_EQ(state_of(s.records()).previous, "blue");
     const cutover_record begun{
         .id = "c2",
         .from = "green",
         .to = "blue",
+        .way_back = true,
         .fence = fence_memory{},
         .to_fence = fence_memory{"off"}};
     s.cutover(begun);
@@ -126,6 +128,9 @@ TEST(ServiceState, KnowsTheFencesThatCutoversLeft) {
     );
     EXPECT_EQ(state_of(s.records()).fences, (fence_memories{{"green", fence_memory{}}}));
     EXPECT_EQ(decode_cutover(s.records()[5])->to_fence, fence_memory{"off"});
+    EXPECT_TRUE(decode_cutover(s.records()[5])->way_back);
+    EXPECT_FALSE(decode_cutover(s.records()[6])->way_back);
+    EXPECT_EQ(state_of(s.records()).previous, "green");
 }
 
 TEST(ServiceState, AbortedCutoverLeavesTheOldRoute) {
@@ -207,6 +212,7 @@ TEST(Compact, ReplaysToTheSameStatesForEveryCut) {
             EXPECT_EQ(after.backend, before.backend) << n << " " << recent;
             EXPECT_EQ(after.generation, before.generation) << n << " " << recent;
             EXPECT_EQ(after.fences, before.fences) << n << " " << recent;
+            EXPECT_EQ(after.previous, before.previous) << n << " " << recent;
             EXPECT_EQ(after.is_paused, before.is_paused) << n << " " << recent;
             EXPECT_EQ(after.unfinished.has_value(), before.unfinished.has_value())
                 << n << " " << recent;
