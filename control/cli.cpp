@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -110,7 +111,8 @@ int give(const options& chosen, const given_command& given) {
             given.what->find_argument(name)->is_positional() ? name : "--" + name
         );
         if (option->count() > 0) {
-            arguments[name] = text;
+            // The daemon reads it, from wherever it was started.
+            arguments[name] = name == "plan" ? std::filesystem::absolute(text).string() : text;
         }
     }
     for (const auto& [name, is_set] : given.flags) {

@@ -19,6 +19,7 @@ enum class auth_method : std::uint8_t { passthrough, trust, scram_sha_256, md5 }
 enum class replication_kind : std::uint8_t { none, physical, logical };
 /// What a cutover does with sessions that cannot be moved.
 enum class pinned_policy : std::uint8_t { abort, terminate, wait };
+enum class fence_method : std::uint8_t { none, default_read_only };
 enum class reverse_mode : std::uint8_t { off, on };
 enum class currval_policy : std::uint8_t { called, defined };
 
@@ -62,8 +63,25 @@ struct cutover_config {
     std::chrono::milliseconds drain_timeout{10'000};
     std::chrono::milliseconds long_transaction{500};
     std::chrono::milliseconds catch_up_timeout{30'000};
+    std::chrono::milliseconds timeout{600'000};
+    std::chrono::milliseconds preflight_timeout{15'000};
+    std::chrono::milliseconds prepare_timeout{30'000};
+    std::chrono::milliseconds fence_timeout{10'000};
+    std::chrono::milliseconds sequences_timeout{10'000};
+    std::chrono::milliseconds promote_timeout{60'000};
+    std::chrono::milliseconds verify_timeout{10'000};
+    std::chrono::milliseconds hook_timeout{60'000};
+    std::chrono::milliseconds pause_limit{0};
+    std::uint32_t attempts = 1;
+    std::chrono::milliseconds retry_after{5'000};
     pinned_policy on_pinned = pinned_policy::abort;
+    fence_method fence = fence_method::default_read_only;
+    std::uint32_t sequence_margin = 0;
+    std::string verify_query;
     std::string promote_command;
+    std::string before_command;
+    std::string after_command;
+    std::string abort_command;
     bool operator==(const cutover_config&) const = default;
 };
 

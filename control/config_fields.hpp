@@ -96,6 +96,9 @@ template <>
 inline constexpr std::array<std::string_view, 3> choice_names<replication_kind> = {
     "none", "physical", "logical"};
 template <>
+inline constexpr std::array<std::string_view, 2> choice_names<fence_method> = {
+    "none", "default_read_only"};
+template <>
 inline constexpr std::array<std::string_view, 2> choice_names<reverse_mode> = {"off", "on"};
 template <>
 inline constexpr std::array<std::string_view, 3> choice_names<pinned_policy> = {

@@ -22,12 +22,21 @@ microseconds since(clock::time_point start) {
     return std::chrono::duration_cast<microseconds>(clock::now() - start);
 }
 
+/// Between a close of the gate and its opening.
+bool is_holding(const cutover_state& state) {
+    return state.closed_at != clock::time_point{} && state.opened_at == clock::time_point{};
+}
+
 limits limits_of(const cutover_state& state, const step& one) {
     const clock::time_point own = clock::now() + one.allowed(state.asked);
     if (state.committed) {
         return {own, nullptr};
     }
-    return {std::min(own, state.overall), &state.world.aborted};
+    clock::time_point end = std::min(own, state.overall);
+    if (is_holding(state) && state.asked.pause_limit.count() > 0) {
+        end = std::min(end, state.closed_at + state.asked.pause_limit);
+    }
+    return {end, &state.world.aborted};
 }
 
 step_result<std::string> perform(cutover_state& state, const step& one) {
@@ -47,11 +56,6 @@ step_result<std::string> perform(cutover_state& state, const step& one) {
         return fault.error();
     }
     return done;
-}
-
-/// Between a close of the gate and its opening.
-bool is_holding(const cutover_state& state) {
-    return state.closed_at != clock::time_point{} && state.opened_at == clock::time_point{};
 }
 
 /// Runs one step and writes down how long it took; its failure comes back with its name.
@@ -187,6 +191,11 @@ cutover_report go_back(cutover_state& state, const step_failure& why) {
         keep_unfencing(state, why.text);
     }
     tell_where_we_are(state, why);
+    if (state.asked.has_abort) {
+        const limits until{clock::now() + state.asked.hook_timeout, &state.world.stopping};
+        auto ok = state.world.servers.run_hook(hook_kind::abort, why.text, until);
+        report.text += ok ? "" : "; " + ok.error().text;
+    }
     return report;
 }
 
@@ -314,7 +323,7 @@ cutover_report recover_cutover(
     // The engine was started on the new route: no session has anything to move from.
     for (const step& one : steps_for(request)) {
         if (one.run != steps::open && one.run != steps::unsubscribe &&
-            one.run != steps::follow_back) {
+            one.run != steps::follow_back && one.run != steps::after) {
             continue;
         }
         if (auto ok = run_step(state, one); !ok) {

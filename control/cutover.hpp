@@ -40,9 +40,18 @@ struct cutover_request {
     milliseconds verify_timeout{10'000};
     milliseconds unsubscribe_timeout{10'000};
     milliseconds way_back_timeout{30'000};  ///< of preparing and of beginning to follow
-    milliseconds hold_timeout{120'000};     ///< how long a failed undo may keep clients waiting
-    milliseconds undo_interval{500};        ///< between two attempts to reach a server for an undo
-    milliseconds undo_patience{600'000};    ///< how long it is tried with the gate open again
+    /// The longest that the gate stays closed before the commit point; 0: as long as the steps may.
+    milliseconds pause_limit{0};
+    std::uint32_t attempts = 1;  ///< by whoever runs it: each is a cutover of its own
+    milliseconds retry_after{5'000};
+    bool is_fencing = true;
+    milliseconds hook_timeout{60'000};
+    bool has_before = false;  ///< the operator has a command for it
+    bool has_after = false;
+    bool has_abort = false;
+    milliseconds hold_timeout{120'000};   ///< how long a failed undo may keep clients waiting
+    milliseconds undo_interval{500};      ///< between two attempts to reach a server for an undo
+    milliseconds undo_patience{600'000};  ///< how long it is tried with the gate open again
     /// What an earlier cutover could not put back on `from`, which did not answer.
     std::optional<fence_memory> fence_left{};
     /// What the fence that an earlier cutover left on `to` replaced there.

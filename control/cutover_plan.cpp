@@ -29,6 +29,16 @@ bool for_fenced_target(const cutover_request& r) {
     return !r.retarget && r.to_fence.has_value();
 }
 
+bool for_fence(const cutover_request& r) {
+    return !r.retarget && r.is_fencing;
+}
+bool for_before(const cutover_request& r) {
+    return !r.retarget && r.has_before;
+}
+bool for_after(const cutover_request& r) {
+    return !r.retarget && r.has_after;
+}
+
 bool for_way_back(const cutover_request& r) {
     return r.way_back;
 }
@@ -50,12 +60,18 @@ milliseconds allowed(const cutover_request& r) {
 constexpr std::string_view nothing = "-";
 using request = cutover_request;
 
-constexpr std::array<step, 19> table{{
+constexpr std::array<step, 21> table{{
     {"preflight",
      for_cutover,
      allowed<&request::preflight_timeout>,
      steps::preflight,
      "log in to both servers, check roles, replication, versions, connection limits",
+     nothing},
+    {"before",
+     for_before,
+     allowed<&request::hook_timeout>,
+     steps::before,
+     "run before_command",
      nothing},
     {"begin",
      always,
@@ -100,7 +116,7 @@ constexpr std::array<step, 19> table{{
      "bring every parked session up to date: movable or pinned",
      nothing},
     {"fence",
-     for_cutover,
+     for_fence,
      allowed<&request::fence_timeout>,
      steps::fence,
      "make the old server read-only, end sessions that bypass the proxy",
@@ -154,6 +170,12 @@ constexpr std::array<step, 19> table{{
      allowed<&request::way_back_timeout>,
      steps::follow_back,
      "let the old server follow the new one, so that `rollback` loses nothing",
+     "none"},
+    {"after",
+     for_after,
+     allowed<&request::hook_timeout>,
+     steps::after,
+     "run after_command",
      "none"},
 }};
 

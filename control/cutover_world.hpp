@@ -50,6 +50,9 @@ using lsn = std::uint64_t;
 /// As PostgreSQL writes it, "16/B374D848" (pg_lsn Type).
 std::string lsn_text(lsn position);
 
+/// The operator's commands around a cutover.
+enum class hook_kind : std::uint8_t { before, after, abort };
+
 /// The old and the new server through the control plane's own logins. Connections are opened by
 /// preflight() and kept, so that nothing is connected while clients wait.
 class server_pair {
@@ -113,6 +116,9 @@ public:
     /// The old server follows the new one; after unsubscribe().
     virtual step_result<void> follow_back(limits) = 0;
     virtual step_result<void> undo_way_back(limits) = 0;
+
+    /// Runs one of the configured commands; `text` tells it what has happened.
+    virtual step_result<void> run_hook(hook_kind which, std::string_view text, limits) = 0;
 };
 
 /// The journal. An append that returns success is on disk, one that fails left nothing there; an

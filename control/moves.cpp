@@ -1,8 +1,10 @@
 // Cutover, retarget and what a restart has to finish: the runner in cutover.hpp between this
 // service's traffic, its servers, its journal and whoever watches.
+#include "control/duration.hpp"
 #include "control/fault.hpp"
 #include "control/nearest.hpp"
 #include "control/operations.hpp"
+#include "control/plan.hpp"
 #include "control/record_json.hpp"
 #include "control/report_json.hpp"
 #include "control/settings.hpp"
@@ -49,6 +51,7 @@ public:
     step_result<void> mark_way_back(limits) override { return no(); }
     step_result<void> follow_back(limits) override { return no(); }
     step_result<void> undo_way_back(limits) override { return no(); }
+    step_result<void> run_hook(hook_kind, std::string_view, limits) override { return no(); }
 
 private:
     static step_failure no() { return {setback::failed, "a retarget asks no server", "", {}}; }
@@ -118,9 +121,9 @@ private:
     const progress_sink& tell_;
 };
 
-result<cutover_request>
-service_operations::make_move(const request& given, std::string_view to, bool retarget) {
-    const config_pointer service = settings();
+result<cutover_request> service_operations::make_move(
+    const config_pointer& service, const request& given, std::string_view to, bool retarget
+) {
     if (service->find_backend(to) == nullptr) {
         std::vector<std::string_view> names;
         for (const backend_config& backend : service->backends) {
@@ -144,17 +147,32 @@ service_operations::make_move(const request& given, std::string_view to, bool re
     asked.replication = service->replication.kind;
     asked.way_back = !retarget && service->replication.kind == replication_kind::logical &&
                      service->replication.reverse == reverse_mode::on;
-    asked.on_pinned = service->cutover.on_pinned;
+    const cutover_config& configured = service->cutover;
+    asked.on_pinned = configured.on_pinned;
     if (given.text("on-pinned") == "terminate") {
         asked.on_pinned = pinned_policy::terminate;
     } else if (given.has("on-pinned")) {
         const bool waits = given.text("on-pinned") == "wait";
         asked.on_pinned = waits ? pinned_policy::wait : pinned_policy::abort;
     }
-    asked.timeout = given.duration("timeout", asked.timeout);
-    asked.drain_timeout = service->cutover.drain_timeout;
-    asked.long_transaction = service->cutover.long_transaction;
-    asked.catch_up_timeout = service->cutover.catch_up_timeout;
+    asked.timeout = given.duration("timeout", configured.timeout);
+    asked.preflight_timeout = configured.preflight_timeout;
+    asked.prepare_timeout = configured.prepare_timeout;
+    asked.drain_timeout = configured.drain_timeout;
+    asked.long_transaction = configured.long_transaction;
+    asked.fence_timeout = configured.fence_timeout;
+    asked.catch_up_timeout = configured.catch_up_timeout;
+    asked.sequences_timeout = configured.sequences_timeout;
+    asked.promote_timeout = configured.promote_timeout;
+    asked.verify_timeout = configured.verify_timeout;
+    asked.pause_limit = configured.pause_limit;
+    asked.attempts = configured.attempts;
+    asked.retry_after = configured.retry_after;
+    asked.is_fencing = configured.fence != fence_method::none;
+    asked.hook_timeout = configured.hook_timeout;
+    asked.has_before = !configured.before_command.empty();
+    asked.has_after = !configured.after_command.empty();
+    asked.has_abort = !configured.abort_command.empty();
     asked.hold_timeout = service->hold.timeout;
     const std::lock_guard guard(mutex_);
     asked.fence_left = fence_left_;
@@ -164,11 +182,11 @@ service_operations::make_move(const request& given, std::string_view to, bool re
     return asked;
 }
 
-std::unique_ptr<server_pair> service_operations::make_servers(const cutover_request& asked) {
+std::unique_ptr<server_pair>
+service_operations::make_servers(const config_pointer& service, const cutover_request& asked) {
     if (asked.retarget) {
         return std::make_unique<no_servers>();
     }
-    const config_pointer service = settings();
     return around_.servers(
         *service, *service->find_backend(asked.from), *service->find_backend(asked.to)
     );
@@ -202,15 +220,35 @@ void service_operations::end_cutover(const cutover_request& asked, const cutover
     cutover_->ended = clock::now();
 }
 
-outcome service_operations::move(
+cutover_report service_operations::move(
     const cutover_request& asked, server_pair& servers, const progress_sink& tell
 ) {
     show_cutover(asked);
     recorder records(*this, asked, tell);
-    const cutover_report report =
+    cutover_report report =
         run_cutover(asked, {traffic_, servers, records, records, aborted_, stopping_});
     end_cutover(asked, report);
-    return report_outcome(asked, report);
+    return report;
+}
+
+/// Between two attempts clients are served as ever. False when an abort ends the wait.
+bool service_operations::rest(
+    milliseconds how_long, const std::string& why, const progress_sink& tell
+) {
+    const auto started = clock::now();
+    {
+        const std::lock_guard guard(mutex_);
+        cutover_->step = "retry";
+    }
+    spdlog::info("cutover_retries service={} text=\"{}\"", name(), why);
+    tell({{"step", "retry"}, {"text", why}, {"elapsed_ms", 0}, {"done", true}});
+    const auto never = [](const proxy::service_progress&) {
+        return false;
+    };
+    while (!aborted_ && clock::now() < started + how_long) {
+        traffic_.wait(never, started + how_long);
+    }
+    return !aborted_;
 }
 
 outcome service_operations::retarget(const request& given, const progress_sink& tell) {
@@ -218,40 +256,102 @@ outcome service_operations::retarget(const request& given, const progress_sink& 
     if (!own) {
         return busy();
     }
-    const auto asked = make_move(given, given.text("BACKEND"), true);
+    const config_pointer service = settings();
+    const auto asked = make_move(service, given, given.text("BACKEND"), true);
     if (!asked) {
         return outcome::of(exit_code::usage, asked.error().message);
     }
     if (asked->from == asked->to) {
         return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
     }
-    return move(*asked, *make_servers(*asked), tell);
+    return report_outcome(*asked, move(*asked, *make_servers(service, *asked), tell));
 }
 
 outcome service_operations::cutover(const request& given, const progress_sink& tell) {
-    if (given.has("plan")) {
-        return outcome::of(exit_code::usage, "--plan is not in this version");
-    }
     const auto own = begin("cutover");
     if (!own) {
         return busy();
     }
-    return cutover_to(given.text("to"), given, tell);
+    config_pointer service = settings();
+    if (auto wrong = read_plan(given, service)) {
+        return *wrong;
+    }
+    return cutover_to(service, given.text("to"), given, tell);
+}
+
+/// Puts the plan's values into `service`, if there is a plan; or says what is wrong with it.
+std::optional<outcome>
+service_operations::read_plan(const request& given, config_pointer& service) const {
+    if (!given.has("plan")) {
+        return std::nullopt;
+    }
+    const std::string file = given.text("plan");
+    plan_outcome read = load_plan(file, *service);
+    if (!read.value) {
+        return outcome::of(exit_code::usage, format_problem(file, read.errors.front()));
+    }
+    cutover_plan& plan = *read.value;
+    if (!plan.to.empty() && plan.to != given.text("to")) {
+        return outcome::of(exit_code::usage, file + " is a plan for a cutover to " + plan.to);
+    }
+    const std::string& route = service->backends[traffic_.current_route().backend].name;
+    if (!plan.from.empty() && plan.from != route) {
+        return outcome::of(
+            exit_code::refused, file + " leaves " + plan.from + ", the route is " + route
+        );
+    }
+    service = std::make_shared<const service_config>(std::move(plan.service));
+    return std::nullopt;
+}
+
+/// Tries again what a deadline has ended, as often as the configuration says. Each attempt is a
+/// cutover of its own, with its own records and a preflight that looks again.
+outcome service_operations::attempt(
+    const config_pointer& service,
+    const request& given,
+    cutover_request asked,
+    std::unique_ptr<server_pair> servers,
+    const progress_sink& tell
+) {
+    milliseconds backoff = asked.retry_after;
+    for (std::uint32_t number = 1;; ++number) {
+        const cutover_report report = move(asked, *servers, tell);
+        const bool is_late = report.exit_code == static_cast<int>(exit_code::deadline);
+        const std::string which =
+            "attempt " + std::to_string(number) + " of " + std::to_string(asked.attempts);
+        outcome ended = report_outcome(asked, report);
+        if (!is_late || number >= asked.attempts || aborted_) {
+            ended.error += is_late && asked.attempts > 1 ? " (" + which + ")" : "";
+            return ended;
+        }
+        const std::string why =
+            which + " went back, the next one in " + format_duration(backoff) + ": " + report.text;
+        auto next = make_move(service, given, asked.to, false);
+        if (!rest(backoff, why, tell) || !next) {
+            return ended;
+        }
+        backoff *= 2;
+        asked = std::move(*next);
+        servers = make_servers(service, asked);
+    }
 }
 
 outcome service_operations::cutover_to(
-    std::string_view to, const request& given, const progress_sink& tell
+    const config_pointer& service,
+    std::string_view to,
+    const request& given,
+    const progress_sink& tell
 ) {
-    const auto asked = make_move(given, to, false);
+    auto asked = make_move(service, given, to, false);
     if (!asked) {
         return outcome::of(exit_code::usage, asked.error().message);
     }
     if (asked->from == asked->to) {
         return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
     }
-    const auto servers = make_servers(*asked);
+    auto servers = make_servers(service, *asked);
     if (!given.has("dry-run")) {
-        return move(*asked, *servers, tell);
+        return attempt(service, given, std::move(*asked), std::move(servers), tell);
     }
     recorder records(*this, *asked, tell);
     return rehearsal_outcome(
@@ -273,7 +373,7 @@ outcome service_operations::rollback(const request& given, const progress_sink& 
     if (previous.empty()) {
         return outcome::of(exit_code::refused, "there was no cutover that could be rolled back");
     }
-    return cutover_to(previous, given, tell);
+    return cutover_to(settings(), previous, given, tell);
 }
 
 void service_operations::recover(const service_state& found) {
@@ -286,14 +386,15 @@ void service_operations::recover(const service_state& found) {
         (void)append(journal_kinds::resume, {{"why", "recovery"}});
     }
     const cutover_record& begun = found.unfinished->begun;
-    auto asked = make_move(request{}, begun.to, begun.retarget);
+    const config_pointer service = settings();
+    auto asked = make_move(service, request{}, begun.to, begun.retarget);
     PGSLUICE_ASSERT(asked.has_value());
     asked->id = begun.id;
     asked->from = begun.from;
     asked->from_backend = backend_index(*settings(), begun.from);
     asked->way_back = begun.way_back;
     show_cutover(*asked);
-    const auto servers = make_servers(*asked);
+    const auto servers = make_servers(service, *asked);
     const progress_sink nobody = [](const boost::json::object&) {
     };
     recorder records(*this, *asked, nobody);

@@ -104,11 +104,30 @@ private:
     outcome end_blockers(const std::vector<proxy::session_info>& blockers, bool was_open);
     outcome stand(boost::json::object result);
 
-    result<cutover_request> make_move(const request& given, std::string_view to, bool retarget);
-    std::unique_ptr<server_pair> make_servers(const cutover_request& asked);
-    outcome move(const cutover_request& asked, server_pair& servers, const progress_sink& tell);
+    result<cutover_request> make_move(
+        const config_pointer& service, const request& given, std::string_view to, bool retarget
+    );
+    std::unique_ptr<server_pair>
+    make_servers(const config_pointer& service, const cutover_request& asked);
+    cutover_report
+    move(const cutover_request& asked, server_pair& servers, const progress_sink& tell);
+    outcome attempt(
+        const config_pointer& service,
+        const request& given,
+        cutover_request asked,
+        std::unique_ptr<server_pair> servers,
+        const progress_sink& tell
+    );
+    std::optional<outcome> read_plan(const request& given, config_pointer& service) const;
+    bool
+    rest(std::chrono::milliseconds how_long, const std::string& why, const progress_sink& tell);
     /// The cutover or its rehearsal, by whoever has the turn.
-    outcome cutover_to(std::string_view to, const request& given, const progress_sink& tell);
+    outcome cutover_to(
+        const config_pointer& service,
+        std::string_view to,
+        const request& given,
+        const progress_sink& tell
+    );
     void show_cutover(const cutover_request& asked);
     void end_cutover(const cutover_request& asked, const cutover_report& report);
     boost::json::value cutover_json() const;

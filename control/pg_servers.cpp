@@ -98,7 +98,7 @@ std::unique_ptr<server_pair> make_pg_servers(
         .to = to,
         .admin = service.admin,
         .replication = service.replication,
-        .promote_command = service.cutover.promote_command});
+        .cutover = service.cutover});
 }
 
 pg_login pg_servers::login_of(const backend_config& backend, std::string options) const {
@@ -178,6 +178,9 @@ step_result<void> pg_servers::prepare(limits until) {
     done = done ? (*old)->prepare("mark", mark_statement, until) : done;
     done = done ? (*next)->prepare("caught_up", logical ? applied : replayed, until) : done;
     done = done ? (*next)->prepare("verify", verify_statement, until) : done;
+    if (const std::string& query = settings_.cutover.verify_query; done && !query.empty()) {
+        done = (*next)->prepare("verify_query", query, until);
+    }
     if (done && logical) {
         done = prepare_sequences(**old, **next, until);
     }
@@ -302,18 +305,13 @@ step_result<void> pg_servers::catch_up(lsn marker, limits until) {
 }
 
 step_result<std::string> pg_servers::copy_sequences(limits until) {
-    return control::copy_sequences(*from_, *to_, until);
+    return control::copy_sequences(*from_, *to_, settings_.cutover.sequence_margin, until);
 }
 
 step_result<void> pg_servers::promote(limits until) {
-    const promote_command how{
-        .shell = settings_.promote_command,
-        .service = settings_.service,
-        .from = settings_.from.name,
-        .from_address = settings_.from.address,
-        .to = settings_.to.name,
-        .to_address = settings_.to.address};
-    return promote_standby(*to_, how, until);
+    return promote_standby(
+        *to_, command("promote_command", settings_.cutover.promote_command), until
+    );
 }
 
 step_result<void> pg_servers::verify(limits until) {
@@ -323,6 +321,17 @@ step_result<void> pg_servers::verify(limits until) {
     }
     if (rows->truth(0, 0) || rows->truth(0, 1)) {
         return step_failure{setback::failed, settings_.to.name + " does not accept writes", {}, {}};
+    }
+    if (settings_.cutover.verify_query.empty()) {
+        return {};
+    }
+    auto verdict = to_->run("verify_query", until);
+    if (!verdict) {
+        return verdict.error();
+    }
+    if (verdict->size() == 0 || !verdict->truth(0, 0)) {
+        return step_failure{
+            setback::failed, "verify_query is not true on " + settings_.to.name, {}, {}};
     }
     return {};
 }
@@ -365,6 +374,31 @@ step_result<void> pg_servers::unsubscribe(limits until) {
         until,
         "the apply worker on " + settings_.to.name + " does not end"
     );
+}
+
+hook pg_servers::command(std::string name, const std::string& shell) const {
+    const backend_config& from = settings_.from;
+    const backend_config& to = settings_.to;
+    return {
+        .name = std::move(name),
+        .shell = shell,
+        .variables = {
+            {"PGSLUICE_SERVICE", settings_.service},
+            {"PGSLUICE_FROM", from.name},
+            {"PGSLUICE_FROM_HOST", from.address.host},
+            {"PGSLUICE_FROM_PORT", std::to_string(from.address.port)},
+            {"PGSLUICE_TO", to.name},
+            {"PGSLUICE_TO_HOST", to.address.host},
+            {"PGSLUICE_TO_PORT", std::to_string(to.address.port)}}};
+}
+
+step_result<void> pg_servers::run_hook(hook_kind which, std::string_view text, limits until) {
+    const cutover_config& c = settings_.cutover;
+    hook what = which == hook_kind::before  ? command("before_command", c.before_command)
+                : which == hook_kind::after ? command("after_command", c.after_command)
+                                            : command("abort_command", c.abort_command);
+    what.variables.emplace_back("PGSLUICE_TEXT", text);
+    return control::run_hook(what, until);
 }
 
 way_back pg_servers::back() const {

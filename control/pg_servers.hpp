@@ -20,7 +20,7 @@ struct pg_servers_settings {
     backend_config to;
     admin_config admin;
     replication_config replication;
-    std::string promote_command;
+    cutover_config cutover;
 };
 
 /// The two servers of one cutover, through one libpq connection each. Used by one thread.
@@ -52,6 +52,7 @@ public:
     step_result<void> mark_way_back(limits until) override;
     step_result<void> follow_back(limits until) override;
     step_result<void> undo_way_back(limits until) override;
+    step_result<void> run_hook(hook_kind which, std::string_view text, limits until) override;
 
 private:
     pg_login login_of(const backend_config& backend, std::string options) const;
@@ -65,6 +66,7 @@ private:
     step_result<pg_client*> from(const limits& until);
     step_result<pg_client*> to(const limits& until);
     way_back back() const;
+    hook command(std::string name, const std::string& shell) const;
     using way_back_action =
         step_result<void>(pg_client& from, pg_client& to, const way_back&, limits);
     step_result<void> on_both(way_back_action* action, limits until);

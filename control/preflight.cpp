@@ -134,14 +134,15 @@ outcome preflight_outcome(const cutover_request& asked, const std::vector<check_
 }
 
 outcome service_operations::preflight(const request& given, const progress_sink&) {
-    if (given.has("plan")) {
-        return outcome::of(exit_code::usage, "--plan is not in this version");
-    }
     const auto own = begin("preflight");
     if (!own) {
         return busy();
     }
-    const auto asked = make_move(given, given.text("to"), false);
+    config_pointer service = settings();
+    if (auto wrong = read_plan(given, service)) {
+        return *wrong;
+    }
+    const auto asked = make_move(service, given, given.text("to"), false);
     if (!asked) {
         return outcome::of(exit_code::usage, asked.error().message);
     }
@@ -149,7 +150,7 @@ outcome service_operations::preflight(const request& given, const progress_sink&
         return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
     }
     const limits until{limits::clock::now() + asked->preflight_timeout, &aborted_};
-    const auto rows = make_servers(*asked)->preflight(expect(traffic_, *asked), until);
+    const auto rows = make_servers(service, *asked)->preflight(expect(traffic_, *asked), until);
     if (!rows) {
         const bool is_late = rows.error().why == setback::deadline;
         return outcome::of(is_late ? exit_code::deadline : exit_code::failed, rows.error().text);

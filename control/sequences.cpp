@@ -19,8 +19,8 @@ WHERE c.relkind = 'S' AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 ORDER BY n.nspname, c.relname)";
 
-/// $1 schema, $2 name, $3 value, $4 is_called. A sequence of the new server that is already at or
-/// past the value keeps its own.
+/// $1 schema, $2 name, $3 value, $4 is_called, $5 how many values to leave out. A sequence of the
+/// new server that is already at or past the value keeps its own.
 constexpr std::string_view apply = R"(
 SELECT count(*), count(CASE WHEN (
            CASE WHEN pg_sequence_last_value(c.oid) IS NULL THEN true
@@ -28,10 +28,13 @@ SELECT count(*), count(CASE WHEN (
                 WHEN s.seqincrement > 0 THEN v.value > pg_sequence_last_value(c.oid)
                 ELSE v.value < pg_sequence_last_value(c.oid) END)
            THEN setval(c.oid, v.value, v.called) END)
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bool[]) AS v(nspname, relname, value, called)
-JOIN pg_namespace n ON n.nspname = v.nspname
-JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = v.relname AND c.relkind = 'S'
-JOIN pg_sequence s ON s.seqrelid = c.oid)";
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bool[]) AS u(nspname, relname, value, called)
+JOIN pg_namespace n ON n.nspname = u.nspname
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = u.relname AND c.relkind = 'S'
+JOIN pg_sequence s ON s.seqrelid = c.oid
+CROSS JOIN LATERAL (SELECT u.called, CASE WHEN u.called THEN least(greatest(
+    u.value + s.seqincrement::numeric * $5::bigint, s.seqmin), s.seqmax)::bigint
+    ELSE u.value END) AS v(called, value))";
 
 /// One column of an array parameter.
 class array_parameter {
@@ -121,13 +124,18 @@ step_result<void> prepare_sequences(pg_client& from, pg_client& to, limits until
     return to.prepare("set_sequences", std::string(apply), until);
 }
 
-step_result<std::string> copy_sequences(pg_client& from, pg_client& to, limits until) {
+step_result<std::string>
+copy_sequences(pg_client& from, pg_client& to, std::uint32_t margin, limits until) {
     auto read = read_sequences(from, until);
     if (!read) {
         return read.error();
     }
     const std::vector<std::string> values{
-        read->schema.text(), read->name.text(), read->value.text(), read->called.text()};
+        read->schema.text(),
+        read->name.text(),
+        read->value.text(),
+        read->called.text(),
+        std::to_string(margin)};
     auto set = to.run("set_sequences", values, until);
     if (!set) {
         return set.error();

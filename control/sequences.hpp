@@ -12,7 +12,9 @@ namespace pgsluice::control {
 step_result<void> prepare_sequences(pg_client& from, pg_client& to, limits until);
 
 /// Sets every sequence of `to` that lags behind `from`, of all schemas of the database both are
-/// logged in to. Never moves one backwards (forwards for a negative increment). Says how many.
-step_result<std::string> copy_sequences(pg_client& from, pg_client& to, limits until);
+/// logged in to. Never moves one backwards (forwards for a negative increment). Those that have
+/// been drawn from leave out `margin` values. Says how many.
+step_result<std::string>
+copy_sequences(pg_client& from, pg_client& to, std::uint32_t margin, limits until);
 
 }  // namespace pgsluice::control

@@ -87,6 +87,7 @@ bool has_pins(const proxy::session_info& session);
 namespace steps {
 
 step_result<std::string> preflight(cutover_state& state, limits until);
+step_result<std::string> before(cutover_state& state, limits until);
 step_result<std::string> begin(cutover_state& state, limits until);
 step_result<std::string> lift(cutover_state& state, limits until);
 void undo_lift(cutover_state& state);
@@ -110,6 +111,7 @@ step_result<std::string> move(cutover_state& state, limits until);
 step_result<std::string> open(cutover_state& state, limits until);
 step_result<std::string> unsubscribe(cutover_state& state, limits until);
 step_result<std::string> follow_back(cutover_state& state, limits until);
+step_result<std::string> after(cutover_state& state, limits until);
 
 }  // namespace steps
 

@@ -58,6 +58,13 @@ step_result<std::string> unsubscribe(cutover_state& state, limits until) {
     return state.asked.to + " no longer follows " + state.asked.from;
 }
 
+step_result<std::string> after(cutover_state& state, limits until) {
+    if (auto ok = state.world.servers.run_hook(hook_kind::after, "", until); !ok) {
+        return ok.error();
+    }
+    return std::string("after_command is content");
+}
+
 step_result<std::string> follow_back(cutover_state& state, limits until) {
     if (auto ok = state.world.servers.follow_back(until); !ok) {
         step_failure why = ok.error();

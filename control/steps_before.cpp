@@ -71,6 +71,13 @@ step_result<std::string> preflight(cutover_state& state, limits until) {
            counted(static_cast<std::size_t>(warnings), "warning");
 }
 
+step_result<std::string> before(cutover_state& state, limits until) {
+    if (auto ok = state.world.servers.run_hook(hook_kind::before, "", until); !ok) {
+        return ok.error();
+    }
+    return std::string("before_command is content");
+}
+
 step_result<std::string> begin(cutover_state& state, limits until) {
     cutover_record record{.kind = record_kind::begun};
     if (state.asked.fence_left) {
@@ -82,7 +89,7 @@ step_result<std::string> begin(cutover_state& state, limits until) {
             return lowered.error();
         }
         state.report.fence_left.reset();
-    } else if (!state.asked.retarget) {
+    } else if (!state.asked.retarget && state.asked.is_fencing) {
         auto memory = state.world.servers.read_fence(until);
         if (!memory) {
             return memory.error();
@@ -241,6 +248,9 @@ step_result<std::string> drain(cutover_state& state, limits until) {
         state.world.service.close_gate();
     }
     until = drain_limits(state, until);
+    if (state.asked.pause_limit.count() > 0) {
+        until.deadline = std::min(until.deadline, state.closed_at + state.asked.pause_limit);
+    }
     const milliseconds patience = state.asked.long_transaction;
     const bool is_ours = state.gate_closed && patience.count() > 0;
     const limits attempt{

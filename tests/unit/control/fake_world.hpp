@@ -178,6 +178,15 @@ public:
         return ok;
     }
     bool back_prepared = false;
+    step_result<void> run_hook(hook_kind which, std::string_view text, limits) override {
+        hook_text = text;
+        return call(
+            which == hook_kind::before  ? "before"
+            : which == hook_kind::after ? "after"
+                                        : "on abort"
+        );
+    }
+    std::string hook_text;
 
     // --- chronicle
     step_result<void> append(const cutover_record& record) override {
