@@ -41,6 +41,7 @@ struct checked_pair {
     replication_kind replication;
     const std::string& subscription;
     const server_pair::expectations& expected;
+    const pg_login& to_login;  ///< of the control plane to the new server
 };
 
 /// The kinds of replication that a check is made for, as a sum.
@@ -48,6 +49,7 @@ enum check_scope : std::uint8_t {
     scope_none = 1,
     scope_physical = 2,
     scope_logical = 4,
+    scope_replicated = scope_physical | scope_logical,
     scope_copies = scope_none | scope_logical,  ///< the catalogs are not the same ones
     scope_all = scope_none | scope_physical | scope_logical,
 };
@@ -63,7 +65,8 @@ struct check {
 };
 
 /// Every check that a preflight makes, in order.
-std::span<const check> checks();
+inline constexpr std::size_t checks_count = 56;
+std::span<const check, checks_count> checks();
 
 /// Null when there is none of that name.
 const check* find_check(std::string_view name);
@@ -95,6 +98,31 @@ step_result<void> check_subscription(const checked_pair&, verdicts&, const limit
 step_result<void> check_slot(const checked_pair&, verdicts&, const limits&);
 step_result<void> check_tables(const checked_pair&, verdicts&, const limits&);
 step_result<void> check_publication(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_lag(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_apply_errors(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_publications(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_replica_identity(const checked_pair&, verdicts&, const limits&);
+
+// checks_identity.cpp:
+step_result<void> check_encoding(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_collation(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_settings(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_statistics(const checked_pair&, verdicts&, const limits&);
+
+// checks_old.cpp:
+step_result<void> check_long_transactions(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_other_sessions(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_logical_slots(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_running_ddl(const checked_pair&, verdicts&, const limits&);
+
+// checks_data.cpp:
+step_result<void> check_data(const checked_pair&, verdicts&, const limits&);
+
+/// The subscription's publications as text[]; empty without one.
+step_result<std::string> subscribed_publications(const checked_pair& pair, const limits& until);
+
+/// The slot on the old server that feeds the subscription; empty without one.
+step_result<std::string> subscription_slot(const checked_pair& pair, const limits& until);
 
 /// The first column of every row.
 step_result<std::vector<std::string>> text_column(

@@ -47,11 +47,13 @@ step_result<void> check_standby(const checked_pair& pair, verdicts& found, const
     }
     auto state = pair.to_client.query(
         "SELECT coalesce((SELECT status FROM pg_stat_wal_receiver), 'stopped'), "
-        "pg_get_wal_replay_pause_state(), current_setting('recovery_min_apply_delay')",
+        "pg_get_wal_replay_pause_state(), current_setting('recovery_min_apply_delay'), "
+        "(SELECT received_tli FROM pg_stat_wal_receiver)",
         until
     );
-    if (!state) {
-        return state.error();
+    auto line = pair.from_client.query("SELECT timeline_id FROM pg_control_checkpoint()", until);
+    if (!state || !line) {
+        return state ? line.error() : state.error();
     }
     const std::string_view receiver = state->text(0, 0);
     const std::string_view delay = state->text(0, 2);
@@ -59,6 +61,18 @@ step_result<void> check_standby(const checked_pair& pair, verdicts& found, const
         found.bad(
             fmt::format("the WAL receiver of {} is {}", to, receiver),
             "mend primary_conninfo; the log of " + to + " has the reason"
+        );
+    }
+    if (receiver == "streaming" && state->number(0, 3) != line->number(0, 0)) {
+        found.bad(
+            fmt::format(
+                "{} is on timeline {}, {} on {}",
+                pair.from.name,
+                line->text(0, 0),
+                to,
+                state->text(0, 3)
+            ),
+            "set recovery_target_timeline = 'latest' on " + to + ", or rebuild it"
         );
     }
     if (state->text(0, 1) != "not paused") {
@@ -161,7 +175,7 @@ step_result<void> check_slot(const checked_pair& pair, verdicts& found, const li
     }
     const names values{facts->slot};
     auto slot = pair.from_client.query(
-        "SELECT active FROM pg_replication_slots WHERE slot_name = $1 AND database = "
+        "SELECT active, wal_status FROM pg_replication_slots WHERE slot_name = $1 AND database = "
         "current_database()",
         values,
         until
@@ -169,7 +183,14 @@ step_result<void> check_slot(const checked_pair& pair, verdicts& found, const li
     if (!slot) {
         return slot.error();
     }
-    if (slot->size() == 0 || !slot->truth(0, 0)) {
+    if (slot->size() == 1 && (slot->text(0, 1) == "lost" || slot->text(0, 1) == "unreserved")) {
+        found.bad(
+            fmt::format("slot {} has lost the WAL that is still to be sent", facts->slot),
+            fmt::format(
+                "set up subscription {} on {} anew, with a copy", pair.subscription, pair.to.name
+            )
+        );
+    } else if (slot->size() == 0 || !slot->truth(0, 0)) {
         found.bad(
             fmt::format(
                 "slot {} on {} {}",
@@ -272,6 +293,150 @@ check_publication(const checked_pair& pair, verdicts& found, const limits& until
                 pair.from.name,
                 name
             )
+        );
+    }
+    return {};
+}
+
+step_result<std::string> subscribed_publications(const checked_pair& pair, const limits& until) {
+    const auto facts = read_subscription(pair, until);
+    return facts ? step_result<std::string>(facts->publications) : facts.error();
+}
+
+step_result<std::string> subscription_slot(const checked_pair& pair, const limits& until) {
+    if (pair.replication != replication_kind::logical) {
+        return std::string();
+    }
+    const auto facts = read_subscription(pair, until);
+    return facts ? step_result<std::string>(facts->slot) : facts.error();
+}
+
+step_result<void> check_lag(const checked_pair& pair, verdicts& found, const limits& until) {
+    constexpr std::int64_t bytes_max = 16 << 20;
+    auto at = pair.from_client.query("SELECT pg_current_wal_flush_lsn()::text", until);
+    if (!at) {
+        return at.error();
+    }
+    const bool logical = pair.replication == replication_kind::logical;
+    const names values{std::string(at->text(0, 0)), pair.subscription};
+    auto lag = pair.to_client.query(
+        logical ? "SELECT max(pg_wal_lsn_diff($1::pg_lsn, received_lsn))::bigint, round(extract("
+                  "epoch FROM clock_timestamp() - max(latest_end_time))) FROM pg_stat_subscription "
+                  "WHERE subname = $2 AND relid IS NULL"
+                : "SELECT pg_wal_lsn_diff($1::pg_lsn, pg_last_wal_replay_lsn())::bigint, "
+                  "round(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())) "
+                  "WHERE $2 = $2",
+        values,
+        until
+    );
+    if (!lag) {
+        return lag.error();
+    }
+    if (lag->is_null(0, 0)) {
+        return {};  // it does not replicate at all: another check says so
+    }
+    const std::int64_t bytes = std::max<std::int64_t>(lag->number(0, 0), 0);
+    const std::string text = fmt::format(
+        "{} is {} behind, its last news is {} s old",
+        pair.to.name,
+        bytes < 10'000 ? fmt::format("{} bytes", bytes) : fmt::format("{} kB", bytes >> 10),
+        lag->is_null(0, 1) ? "?" : lag->text(0, 1)
+    );
+    if (bytes > bytes_max) {
+        found.bad(text, "wait, or find what holds it up: long transactions, locks, slow disks");
+    } else {
+        found.good(text);
+    }
+    return {};
+}
+
+step_result<void>
+check_apply_errors(const checked_pair& pair, verdicts& found, const limits& until) {
+    if (pair.to.version < 150000) {
+        return {};  // no server before counts them
+    }
+    const names values{pair.subscription};
+    auto row = pair.to_client.query(
+        "SELECT apply_error_count + sync_error_count FROM pg_stat_subscription_stats "
+        "WHERE subname = $1",
+        values,
+        until
+    );
+    if (!row) {
+        return row.error();
+    }
+    if (row->size() == 1 && row->number(0, 0) > 0) {
+        found.bad(
+            fmt::format(
+                "subscription {} has failed {} times so far", pair.subscription, row->text(0, 0)
+            ),
+            fmt::format(
+                "see the log of {}; on {}: SELECT pg_stat_reset_subscription_stats(oid) FROM "
+                "pg_subscription WHERE subname = '{}'",
+                pair.to.name,
+                pair.to.name,
+                pair.subscription
+            )
+        );
+    }
+    return {};
+}
+
+step_result<void>
+check_publications(const checked_pair& pair, verdicts& found, const limits& until) {
+    names own{"{}"};
+    if (pair.replication == replication_kind::logical) {
+        const auto facts = read_subscription(pair, until);
+        if (!facts) {
+            return facts.error();
+        }
+        own = {facts->publications};
+    }
+    auto wanted = text_column(
+        pair.from_client,
+        "SELECT format('%I', pubname) FROM pg_publication WHERE pubname <> ALL ($1::text[])",
+        own,
+        until
+    );
+    auto present =
+        text_column(pair.to_client, "SELECT format('%I', pubname) FROM pg_publication", {}, until);
+    if (!wanted || !present) {
+        return wanted ? present.error() : wanted.error();
+    }
+    for (const std::string& name : missing_from(*present, *wanted)) {
+        found.bad(
+            fmt::format("publication {} is not on {}: who follows it stops", name, pair.to.name),
+            fmt::format("on {}: CREATE PUBLICATION {} ...", pair.to.name, name)
+        );
+    }
+    return {};
+}
+
+step_result<void>
+check_replica_identity(const checked_pair& pair, verdicts& found, const limits& until) {
+    const auto facts = read_subscription(pair, until);
+    if (!facts) {
+        return facts.error();
+    }
+    const names publications{facts->publications};
+    auto without = text_column(
+        pair.from_client,
+        "SELECT DISTINCT c.oid::regclass::text FROM pg_publication_tables t "
+        "JOIN pg_namespace n ON n.nspname = t.schemaname "
+        "JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename "
+        "WHERE t.pubname = ANY ($1::text[]) AND c.relkind = 'r' AND (c.relreplident = 'n' "
+        "OR c.relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid "
+        "AND i.indisprimary)) ORDER BY 1",
+        publications,
+        until
+    );
+    if (!without) {
+        return without.error();
+    }
+    for (const std::string& name : *without) {
+        found.bad(
+            name + " has no replica identity: UPDATE and DELETE fail while it is published",
+            fmt::format("on {}: ALTER TABLE {} REPLICA IDENTITY FULL", pair.from.name, name)
         );
     }
     return {};

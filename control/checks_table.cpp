@@ -1,5 +1,6 @@
 // THE table of guardrails: what a preflight checks, in order, and how serious a finding is.
 #include "control/parity.hpp"
+#include "control/reach.hpp"
 
 #include <algorithm>
 
@@ -12,6 +13,7 @@ constexpr check_level error = check_level::error;
 
 constexpr check table[] = {
     {"login", error, scope_all, "", check_login},
+    {"reach", error, scope_all, "", check_reach},
     {"versions", warning, scope_all, "", check_versions},
     {"old-server", error, scope_all, "it is a primary", check_old_server},
     {"new-server", error, scope_all, "it is what replication.kind says", check_new_server},
@@ -22,16 +24,28 @@ constexpr check table[] = {
     {"privileges", error, scope_all, "the admin login may raise the fence", check_privileges},
     {"configuration", error, scope_all, "the old server can be reloaded", check_configuration},
     {"prepared-transactions", error, scope_all, "there are none", check_prepared},
+    {"long-transactions", warning, scope_all, "none is older than 5 s", check_long_transactions},
+    {"other-sessions", warning, scope_all, "all come through the proxy", check_other_sessions},
+    {"logical-slots", warning, scope_all, "none would be lost", check_logical_slots},
+    {"running-ddl", warning, scope_all, "the schema stands still", check_running_ddl},
+    {"encoding", error, scope_copies, "both are the same", check_encoding},
+    {"collation", warning, scope_all, "both sort alike", check_collation},
+    {"settings", warning, scope_all, "those that matter are alike", check_settings},
+    {"statistics", warning, scope_copies, "every table has some", check_statistics},
     {"same-cluster",
      error,
      scope_physical,
      "same cluster: the schema is the same by identity",
      check_same_cluster},
     {"standby", error, scope_physical, "", check_standby},
+    {"lag", warning, scope_replicated, "", check_lag},
     {"subscription", error, scope_logical, "", check_subscription},
     {"slot", error, scope_logical, "it is in use", check_slot},
     {"tables", error, scope_logical, "", check_tables},
     {"publication", warning, scope_logical, "every change is published", check_publication},
+    {"apply-errors", warning, scope_logical, "none has happened", check_apply_errors},
+    {"replica-identity", error, scope_logical, "each table has one", check_replica_identity},
+    {"publications", warning, scope_copies, "none would be lost", check_publications},
     {"schema-tables", error, scope_copies, "", compare<table_catalog>},
     {"columns", error, scope_copies, "", compare<column_catalog>},
     {"defaults", error, scope_copies, "", compare<default_catalog>},
@@ -56,12 +70,13 @@ constexpr check table[] = {
     {"grants", error, scope_copies, "", compare<grant_catalog>},
     {"row-security", error, scope_copies, "", compare<row_security_catalog>},
     {"large-objects", error, scope_copies, "none stays behind", check_large_objects},
+    {"data", error, scope_logical, "", check_data},
     {"unlogged-tables", warning, scope_all, "none stays behind", check_unlogged_tables},
 };
 
 }  // namespace
 
-std::span<const check> checks() {
+std::span<const check, checks_count> checks() {
     return table;
 }
 

@@ -2,6 +2,7 @@
 #include "control/commands.hpp"
 #include "control/control_client.hpp"
 #include "control/render.hpp"
+#include "control/report_html.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/json/serialize.hpp>
@@ -10,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
@@ -104,6 +106,16 @@ private:
     boost::json::value last_step_;
 };
 
+/// `--html FILE`: nothing when there is none to write, or what went wrong.
+std::string write_page(const std::string& path, const outcome& ended) {
+    if (path.empty() || !ended.result.contains("checks")) {
+        return {};
+    }
+    std::ofstream file(path);
+    file << verdicts_page(ended.result) << std::flush;
+    return file ? "" : "cannot write " + path;
+}
+
 int give(const options& chosen, const given_command& given) {
     std::map<std::string, std::string, std::less<>> arguments;
     for (const auto& [name, text] : given.texts) {
@@ -120,6 +132,8 @@ int give(const options& chosen, const given_command& given) {
             arguments[name] = "true";
         }
     }
+    const auto page = arguments.find("html");
+    const std::string page_path = page == arguments.end() ? "" : page->second;
     const auto request = make_request(given.what->name, chosen.service, std::move(arguments));
     if (!request) {
         return end_with(exit_code::usage, request.error().message);
@@ -138,6 +152,9 @@ int give(const options& chosen, const given_command& given) {
         std::printf("%s\n", boost::json::serialize(shown).c_str());
     } else {
         std::fputs(render_result(given.what->name, ended.result).c_str(), stdout);
+    }
+    if (const std::string wrong = write_page(page_path, ended); !wrong.empty()) {
+        return end_with(exit_code::usage, wrong);
     }
     return end_with(ended.exit, ended.error);
 }

@@ -66,6 +66,7 @@ constexpr command_argument rollback_arguments[] = {
 };
 constexpr command_argument preflight_arguments[] = {
     {.name = "to", .is_required = true, .help = "the new backend"},
+    {.name = "html", .help = "file that sluicectl writes the verdicts to, as a page"},
     {.name = "plan", .help = "file with deviations from the configured steps"},
 };
 constexpr command_argument shutdown_arguments[] = {

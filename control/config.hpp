@@ -1,5 +1,6 @@
 #pragma once
 
+#include "control/check_level.hpp"
 #include "control/host_port.hpp"
 #include "protocol/errors.hpp"
 
@@ -102,6 +103,7 @@ struct service_config {
     replication_config replication;
     cutover_config cutover;
     pins_config pins;
+    check_levels checks;  ///< those that differ from the table of checks
     std::uint32_t max_connections = 10'000;
     std::chrono::milliseconds connect_timeout{5'000};
     std::chrono::milliseconds login_timeout{60'000};

@@ -399,7 +399,12 @@ std::span<const config_key<config>> global_keys() {
     return globals;
 }
 std::span<const config_key<service_config>> service_keys() {
-    return services;
+    static const auto all = [] {
+        std::vector<config_key<service>> keys(std::begin(services), std::end(services));
+        keys.insert(keys.end(), check_keys().begin(), check_keys().end());
+        return keys;
+    }();
+    return all;
 }
 std::span<const config_key<backend_config>> backend_keys() {
     return backends;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "control/check_level.hpp"
 #include "protocol/errors.hpp"
 
 #include <boost/system/result.hpp>
@@ -36,8 +37,6 @@ using step_result = boost::system::result<T, step_failure>;
 /// boost::system::result calls this where value() is taken from a failed outcome: a bug of ours.
 [[noreturn]] void
 throw_exception_from_error(const step_failure& f, const boost::source_location& where);
-
-enum class check_level : std::uint8_t { ok, warning, error, off };
 
 /// One row of the preflight.
 struct check_row {

@@ -8,9 +8,11 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pgsluice::control {
@@ -65,7 +67,7 @@ public:
         bool is_to_fence_ours = false;  ///< it may be read-only: lift() is going to mend that
         /// The proxy's own backends on the old server, by pid, as of now.
         std::function<std::vector<std::int32_t>()> ours{};
-        std::vector<std::string> pinned{};  ///< sessions that cannot be moved as things are
+        std::set<std::pair<std::string, std::string>> logins{};  ///< (user, database) connected
     };
     /// Every check, changing nothing. Fails only when it could not be carried out at all; findings
     /// are rows.

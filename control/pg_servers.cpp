@@ -6,6 +6,7 @@
 #include "control/polling.hpp"
 #include "control/preflight.hpp"
 #include "control/quoting.hpp"
+#include "control/reach.hpp"
 #include "control/sequences.hpp"
 
 #include <fmt/format.h>
@@ -49,15 +50,13 @@ step_result<void> nothing(const step_result<pg_rows>& rows) {
 }
 
 /// A server that refuses the login is a finding like any other; one that is late is not.
-step_result<std::vector<check_row>> unreachable(const step_failure& why) {
+step_result<std::vector<check_row>> unreachable(const step_failure& why, const pg_login& login) {
     if (why.why != setback::failed) {
         return why;
     }
+    const wall hit = wall_of(why.text, login);
     return std::vector<check_row>{
-        {"login",
-         check_level::error,
-         why.text,
-         "mend what it says, or `admin` in the configuration"}};
+        {"login", check_level::error, fmt::format("{}: {}", hit.layer, why.text), hit.mend}};
 }
 
 /// "host=… port=… user=… dbname=…" as libpq reads it: values in quotes, quotes escaped.
@@ -98,7 +97,8 @@ std::unique_ptr<server_pair> make_pg_servers(
         .to = to,
         .admin = service.admin,
         .replication = service.replication,
-        .cutover = service.cutover});
+        .cutover = service.cutover,
+        .checks = service.checks});
 }
 
 pg_login pg_servers::login_of(const backend_config& backend, std::string options) const {
@@ -139,7 +139,9 @@ pg_servers::preflight(const expectations& expected, limits until) {
     auto from_client = from(until);
     auto to_client = from_client ? to(until) : from_client;
     if (!to_client) {
-        return unreachable(to_client.error());
+        return unreachable(
+            to_client.error(), login_of(from_client ? settings_.to : settings_.from, "")
+        );
     }
     auto from_facts = read_facts(**from_client, until);
     auto to_facts = read_facts(**to_client, until);
@@ -148,6 +150,7 @@ pg_servers::preflight(const expectations& expected, limits until) {
     }
     same_server_ = is_same_server(*from_facts, *to_facts);
     new_read_only_ = to_facts->read_only_by_default;
+    const pg_login to_login = login_of(settings_.to, "");
     const checked_pair pair{
         **from_client,
         **to_client,
@@ -155,8 +158,9 @@ pg_servers::preflight(const expectations& expected, limits until) {
         *to_facts,
         settings_.replication.kind,
         settings_.replication.subscription,
-        expected};
-    return run_checks(checks(), pair, {}, until);
+        expected,
+        to_login};
+    return run_checks(checks(), pair, settings_.checks, until);
 }
 
 step_result<std::vector<std::string>>

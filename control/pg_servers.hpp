@@ -21,6 +21,7 @@ struct pg_servers_settings {
     admin_config admin;
     replication_config replication;
     cutover_config cutover;
+    check_levels checks{};
 };
 
 /// The two servers of one cutover, through one libpq connection each. Used by one thread.

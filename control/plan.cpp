@@ -17,7 +17,7 @@ std::vector<config_key<service_config>> plan_keys() {
         if (key.name.starts_with(cutover)) {
             key.name.remove_prefix(cutover.size());
             keys.push_back(key);
-        } else if (key.name.starts_with(replication)) {
+        } else if (key.name.starts_with(replication) || key.name.starts_with("checks.")) {
             keys.push_back(key);
         }
     }

@@ -14,9 +14,12 @@ namespace {
 
 /// One question may take this long, and wait this long for somebody's lock. The search path is set
 /// by a statement because what a login trigger may have changed comes after the startup packet;
-/// with pg_temp last, every unqualified name and operator is PostgreSQL's own.
+/// with pg_temp last, every unqualified name and operator is PostgreSQL's own. The rest is how
+/// values are written where rows are compared.
 constexpr const char* careful =
-    "SET search_path = pg_catalog, pg_temp; SET statement_timeout = '5s'; SET lock_timeout = '2s'";
+    "SET search_path = pg_catalog, pg_temp; SET statement_timeout = '5s'; SET lock_timeout = '2s'; "
+    "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; "
+    "SET bytea_output = 'hex'; SET extra_float_digits = 1";
 constexpr const char* careless = "SET statement_timeout = 0; SET lock_timeout = 0";
 
 /// The steps after the preflight use the same connections, with deadlines of their own.
@@ -101,11 +104,17 @@ step_result<std::vector<check_row>> run_checks(
 server_pair::expectations expect(traffic& service, const cutover_request& asked) {
     const proxy::service_progress now = service.progress();
     const auto sessions = service.sessions();
+    std::set<std::pair<std::string, std::string>> logins;
+    for (const proxy::session_info& session : sessions) {
+        if (!session.user.empty()) {
+            logins.emplace(session.user, session.database);
+        }
+    }
     return {
         .sessions = now.sessions + now.held,
         .is_to_fence_ours = asked.to_fence.has_value(),
         .ours = [&service, from = asked.from_backend] { return service.backend_pids(from); },
-        .pinned = session_rows(sessions, has_pins)};
+        .logins = std::move(logins)};
 }
 
 outcome preflight_outcome(const cutover_request& asked, const std::vector<check_row>& rows) {

@@ -4,15 +4,11 @@
 #include "control/cutover.hpp"
 #include "control/outcome.hpp"
 
-#include <map>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace pgsluice::control {
-
-/// Checks whose findings are to be taken more or less seriously: warning, error or off.
-using check_levels = std::map<std::string, check_level, std::less<>>;
 
 /// Makes every check of `table` that this kind of replication needs, in order, and gives a row or
 /// more for each. A check whose question a server refuses is a finding; fails only when a server

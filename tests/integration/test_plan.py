@@ -73,7 +73,8 @@ def test_a_verify_query_that_is_not_true_leads_back(lasting, plan, tmp_path):
     told = tmp_path / "told"
     with proxy_for(lasting, "logical") as proxy:
         code, answer = cutover(proxy, *plan({
-            "verify_query": "SELECT count(*) < 0 FROM public.ledger", "abort_command": log_to(told)}))
+            "verify_query": "SELECT count(*) < 0 FROM public.ledger",
+            "abort_command": log_to(told)}))
         assert code == 1 and "verify_query is not true on green" in answer["error"]
         assert "verify_query is not true" in told.read_text()
         assert side(proxy) == "old"

@@ -9,6 +9,7 @@ import pytest
 from support.cluster import wait_until
 from support.cutover_world import DB, connect, logical_pair, one, proxy_for
 from support.guardrails import do_as_told, preflight, refuses, set_server
+from support.ledger import Ledger
 from support.sluice import Sluice
 
 SCHEMA = """
@@ -41,6 +42,15 @@ def test_a_sound_pair_passes(proxy):
     assert found.code == 0, found.errors()
     assert found.level("login") == found.level("subscription") == found.level("tables") == "ok"
     assert found.answer["error"] == 0 and found.answer["ok"] > 10
+
+
+def test_a_page_for_the_ticket(proxy, tmp_path):
+    path = tmp_path / "verdicts.html"
+    proxy.ctl("preflight", "--to", "green", "--html", path)
+    assert path.read_text().count("<tr class=") == len(preflight(proxy).rows)
+    code, text = proxy.ctl("preflight", "--to", "green", "--html", tmp_path, json=False,
+                           check=False)
+    assert code == 2 and "cannot write" in text
 
 
 def test_the_table_for_people_has_a_line_a_verdict(proxy):
@@ -185,3 +195,38 @@ def test_tables_that_are_not_published_and_publication(pair):
         assert preflight(proxy).level("publication") == "ok"
     pair.new.query("DROP SUBSCRIPTION part", dbname=DB)
     pair.old.query("DROP PUBLICATION part", dbname=DB)
+
+
+# --- rows
+
+
+def test_data(pair, proxy):
+    pair.old.query("INSERT INTO item SELECT i, 'n' || i FROM generate_series(1, 200) i", dbname=DB)
+    wait_until(lambda: pair.new.value("SELECT count(*) FROM item", dbname=DB) == 200, "the rows")
+    assert preflight(proxy).level("data") == "ok"
+    pair.new.query("UPDATE item SET note = 'x' WHERE id = 7", dbname=DB)
+    refuses(proxy, "data", "public.item has other rows on green of keys (7)")
+    pair.new.query("DELETE FROM item WHERE id = 8", dbname=DB)
+    refuses(proxy, "data", "of keys (7), (8)")
+    pair.new.query("UPDATE item SET note = 'n7' WHERE id = 7; INSERT INTO item VALUES (8, 'n8'), "
+                   "(999, 'more')", dbname=DB)
+    refuses(proxy, "data", "1 row on green only")
+    pair.new.query("DELETE FROM item WHERE id = 999", dbname=DB)
+    assert preflight(proxy).level("data") == "ok"
+
+
+def test_data_that_changes_meanwhile_is_no_difference(proxy):
+    with Ledger(proxy, DB, writers=4):
+        for _ in range(5):
+            assert preflight(proxy).level("data") in ("ok", "warn")
+
+
+def test_levels_follow_the_configuration(pair):
+    pair.old.query("CREATE PUBLICATION feed FOR TABLE item", dbname=DB)
+    for level, code in (("error", 1), ("warn", 0), ("off", 0)):
+        with proxy_for(pair, "logical", service={"checks": {"publications": level}}) as proxy:
+            found = preflight(proxy)
+            assert (found.level("publications"), found.code) == (level, code)
+            if level == "error":
+                refuses(proxy, "publications", "feed is not on green")
+    pair.old.query("DROP PUBLICATION feed", dbname=DB)

@@ -125,7 +125,8 @@ class LastingLogicalPair(LogicalPair):
 
 
 def follow_back(pair):
-    """After a logical cutover: `old` follows `new` under the same name. Nobody writes meanwhile."""
+    """After a logical cutover: `old` follows `new` under the same name, beginning with a copy, for
+    `new` was written to meanwhile. Nobody writes now."""
     slot = pair.new.value("SELECT subslotname FROM pg_subscription")
     pair.new.query("ALTER SUBSCRIPTION app_sub SET (slot_name = NONE)", dbname=DB)
     pair.new.query("DROP SUBSCRIPTION app_sub", dbname=DB)
@@ -135,10 +136,11 @@ def follow_back(pair):
             DB, options="-c default_transaction_read_only=off")) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
+        cursor.execute("TRUNCATE ledger, counted")
         cursor.execute(f"CREATE SUBSCRIPTION app_sub CONNECTION 'host=127.0.0.1 "
-                       f"port={pair.new.port} user=postgres dbname={DB}' PUBLICATION back_pub "
-                       "WITH (copy_data = false)")
-    wait_until(lambda: pair.old.value("SELECT count(pid) FROM pg_stat_subscription") == 1,
+                       f"port={pair.new.port} user=postgres dbname={DB}' PUBLICATION back_pub")
+    wait_until(lambda: pair.old.query("SELECT 1 FROM pg_subscription_rel "
+                                      "HAVING bool_and(srsubstate = 'r')", dbname=DB),
                "replication in the other direction", 60)
 
 

@@ -52,8 +52,8 @@ def refuses(proxy, check, text):
 
 
 def do_as_told(pair, hint):
-    """Runs what a verdict says would mend it: `on blue: STATEMENT; on green: ...`, literally."""
-    parts = re.split(r"(?:; |^)on (blue|green): ", hint)[1:]
+    """Runs what a verdict says would mend it: `on blue: STATEMENT; or on green: ...`, literally."""
+    parts = re.split(r"(?:; (?:or )?|^)on (blue|green): ", hint)[1:]
     assert parts, f"nothing to run in {hint!r}"
     for name, sql in zip(parts[::2], parts[1::2]):
         server = pair.old if name == "blue" else pair.new

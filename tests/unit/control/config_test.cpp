@@ -116,7 +116,7 @@ TEST(ConfigErrors, UnknownKeysNameTheNearestOne) {
         errors_of_service("    hodl: {timeout: 1s}\n"),
         ElementsAre("f:6:5: unknown key \"hodl\" in services.app, expected listen, route, auth, "
                     "hold, admin, replication, cutover, pins, max_connections, connect_timeout, "
-                    "login_timeout, moves_in_flight or backends; did you mean "
+                    "login_timeout, moves_in_flight, checks or backends; did you mean "
                     "\"hold\"?")
     );
     EXPECT_THAT(

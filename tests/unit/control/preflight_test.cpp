@@ -26,8 +26,8 @@ TEST(Preflight, ExpectsEveryoneWhoIsConnectedOrWaits) {
     const auto expected = expect(fake, asked(replication_kind::logical));
     EXPECT_EQ(expected.sessions, 5U);
     EXPECT_EQ(expected.ours(), (std::vector<std::int32_t>{11, 12}));
-    ASSERT_EQ(expected.pinned.size(), 1U);
-    EXPECT_NE(expected.pinned[0].find("temp"), std::string::npos);
+    ASSERT_EQ(expected.logins.size(), 1U);
+    EXPECT_EQ(expected.logins.begin()->first, pinned_session().user);
 }
 
 TEST(Preflight, FailsForErrorsAlone) {

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <boost/json/object.hpp>
+
+#include <string>
+
+namespace pgsluice::control {
+
+/// The result of `preflight` as one HTML page that needs nothing else: for a ticket or a colleague.
+std::string verdicts_page(const boost::json::object& result);
+
+}  // namespace pgsluice::control
