@@ -1,7 +1,7 @@
 // Whether the rows are the same on both servers, while clients go on writing. A table is summed up
 // in buckets of its key's hash, independent of the order of rows. A bucket that differs counts only
 // when it stood still on the old server: read there, then on the new one after that has applied
-// everything up to the first reading, then on the old one again.
+// everything up to the first reading, then on the old one again; and only when it does so twice.
 #include "control/parity.hpp"
 #include "control/polling.hpp"
 #include "control/steps.hpp"
@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <map>
 
 namespace pgsluice::control {
@@ -22,7 +23,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds budget{4'000};
 constexpr std::int64_t table_bytes_max = 32 << 20;
 constexpr milliseconds applied_within{2'000};
-constexpr int attempts_max = 3;
+constexpr int attempts_max = 4;
 
 /// Tables that the subscription is to fill, with their columns and what identifies a row.
 constexpr const char* tables_query = R"(
@@ -116,33 +117,56 @@ struct judgement {
     bool is_undecided = false;            ///< it did not stand still
 };
 
-step_result<judgement> judge(const checked_pair& pair, const table& one, const limits& until) {
+/// One look at both sides.
+step_result<judgement> look(const checked_pair& pair, const table& one, const limits& until) {
     judgement found;
-    for (int attempt = 0; attempt < attempts_max; ++attempt) {
-        found = {};
-        auto before = sum_up(pair.from_client, one, until);
-        auto applied = before ? has_applied(pair, until) : before.error();
-        auto there = applied ? sum_up(pair.to_client, one, until) : applied.error();
-        auto after = there ? sum_up(pair.from_client, one, until) : there;
-        if (!after) {
-            return after.error();
+    auto before = sum_up(pair.from_client, one, until);
+    auto applied = before ? has_applied(pair, until) : before.error();
+    auto there = applied ? sum_up(pair.to_client, one, until) : applied.error();
+    auto after = there ? sum_up(pair.from_client, one, until) : there;
+    if (!after) {
+        return after.error();
+    }
+    found.is_undecided = !*applied;
+    for (std::int64_t number = 0; *applied && number < 64; ++number) {
+        if (is_same(*before, *there, number)) {
+            continue;
         }
-        found.is_undecided = !*applied;
-        for (std::int64_t number = 0; *applied && number < 64; ++number) {
-            if (is_same(*before, *there, number)) {
-                continue;
-            }
-            const bool stood_still = is_same(*before, *after, number);
-            found.is_undecided |= !stood_still;
-            if (stood_still) {
-                found.differing.push_back(number);
-            }
-        }
-        if (!found.differing.empty() || !found.is_undecided) {
-            return found;
+        const bool stood_still = is_same(*before, *after, number);
+        found.is_undecided |= !stood_still;
+        if (stood_still) {
+            found.differing.push_back(number);
         }
     }
     return found;
+}
+
+/// A commit can be seen on the new server a moment before it can on the old one, which flushes it,
+/// sends it and only then ends the transaction. So a bucket differs if it does so twice.
+step_result<judgement> judge(const checked_pair& pair, const table& one, const limits& until) {
+    std::vector<std::int64_t> suspects;
+    for (int attempt = 0; attempt < attempts_max; ++attempt) {
+        auto found = look(pair, one, until);
+        if (!found || (found->differing.empty() && !found->is_undecided)) {
+            return found;
+        }
+        std::vector<std::int64_t> twice;
+        std::set_intersection(
+            suspects.begin(),
+            suspects.end(),
+            found->differing.begin(),
+            found->differing.end(),
+            std::back_inserter(twice)
+        );
+        if (!twice.empty()) {
+            return judgement{.differing = std::move(twice), .is_undecided = false};
+        }
+        suspects = std::move(found->differing);
+        if (auto slept = pair.from_client.query("SELECT pg_sleep(0.1)", until); !slept) {
+            return slept.error();
+        }
+    }
+    return judgement{.differing = {}, .is_undecided = true};
 }
 
 /// Which rows of these buckets differ, by key, as of now.
