@@ -25,6 +25,7 @@ struct given_command {
     const command* what = nullptr;
     CLI::App* parser = nullptr;
     std::map<std::string, std::string, std::less<>> texts;
+    std::map<std::string, std::vector<std::string>, std::less<>> lists;
     std::map<std::string, bool, std::less<>> flags;
 };
 
@@ -39,6 +40,10 @@ void declare_argument(given_command& given, const command_argument& argument) {
     const std::string help(argument.help);
     if (argument.type == argument_type::flag) {
         given.parser->add_flag("--" + name, given.flags[name], help);
+        return;
+    }
+    if (argument.type == argument_type::ranges) {
+        given.parser->add_option(name, given.lists[name], help);
         return;
     }
     const std::string option = argument.is_positional() ? name : "--" + name;
@@ -125,6 +130,11 @@ int give(const options& chosen, const given_command& given) {
         if (option->count() > 0) {
             // The daemon reads it, from wherever it was started.
             arguments[name] = name == "plan" ? std::filesystem::absolute(text).string() : text;
+        }
+    }
+    for (const auto& [name, list] : given.lists) {
+        for (const std::string& each : list) {
+            arguments[name] += (arguments[name].empty() ? "" : " ") + each;
         }
     }
     for (const auto& [name, is_set] : given.flags) {

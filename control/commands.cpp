@@ -3,6 +3,7 @@
 
 #include "control/duration.hpp"
 #include "control/nearest.hpp"
+#include "proxy/admission.hpp"
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -69,6 +70,16 @@ constexpr command_argument preflight_arguments[] = {
     {.name = "html", .help = "file that sluicectl writes the verdicts to, as a page"},
     {.name = "plan", .help = "file with deviations from the configured steps"},
 };
+constexpr command_argument admit_arguments[] = {
+    {.name = "RANGES",
+     .type = argument_type::ranges,
+     .is_required = true,
+     .help = "ADDRESS/BITS or ADDRESS/BITS=PERCENT% each, local, all or none"},
+    {.name = "refuse", .help = "tell new clients outside this (57P03) and close"},
+    {.name = "hold",
+     .type = argument_type::flag,
+     .help = "let new clients outside wait, at most hold.timeout (default)"},
+};
 constexpr command_argument shutdown_arguments[] = {
     {.name = "drain",
      .type = argument_type::flag,
@@ -118,6 +129,11 @@ constexpr command table[] = {
      .name = "abort",
      .needs_service = true,
      .help = "end a running cutover, retarget or pause before its commit point"},
+    {.id = command_id::admit,
+     .name = "admit",
+     .needs_service = true,
+     .help = "whose new work the open gate lets through; returns when every worker goes by it",
+     .arguments = admit_arguments},
     {.id = command_id::reload,
      .name = "reload",
      .help = "read the configuration file again and apply what needs no restart"},
@@ -125,7 +141,6 @@ constexpr command table[] = {
      .name = "shutdown",
      .help = "end every session with 57P01 and exit",
      .arguments = shutdown_arguments},
-    {.id = command_id::later, .name = "admit", .help = "not in this version"},
     {.id = command_id::later, .name = "drain", .help = "not in this version"},
     {.id = command_id::later, .name = "readonly", .help = "not in this version"},
     {.id = command_id::later, .name = "events", .help = "not in this version"},
@@ -154,6 +169,14 @@ result<void> check_value(const command_argument& argument, std::string_view valu
     case argument_type::text:
         if (value.empty()) {
             return wrong(name + " is empty");
+        }
+        if (value.find('\0') != std::string_view::npos) {
+            return wrong(name + " holds a zero byte");
+        }
+        break;
+    case argument_type::ranges:
+        if (const auto set = proxy::address_set::parse(words(value)); !set) {
+            return wrong(name + ": " + set.error().message);
         }
         break;
     case argument_type::duration:
@@ -189,6 +212,9 @@ result<void> check_arguments(const request& given) {
             return checked;
         }
     }
+    if (given.has("refuse") && given.has("hold")) {
+        return wrong("--refuse and --hold are given, expected one of them");
+    }
     for (const command_argument& argument : given.what->arguments) {
         if (argument.is_required && !given.has(argument.name)) {
             return wrong(
@@ -201,6 +227,18 @@ result<void> check_arguments(const request& given) {
 }
 
 }  // namespace
+
+std::vector<std::string> words(std::string_view text) {
+    std::vector<std::string> found;
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find(' '), text.size());
+        if (end > 0) {
+            found.emplace_back(text.substr(0, end));
+        }
+        text.remove_prefix(std::min(text.size(), end + 1));
+    }
+    return found;
+}
 
 std::span<const command> commands() {
     return table;

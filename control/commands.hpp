@@ -11,8 +11,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pgsluice::control {
+
+/// What blanks separate.
+std::vector<std::string> words(std::string_view text);
 
 /// Every operator command; the order is the order of the table.
 enum class command_id : std::uint8_t {
@@ -25,12 +29,19 @@ enum class command_id : std::uint8_t {
     rollback,
     preflight,
     abort,
+    admit,
     reload,
     shutdown,
     later,  ///< announced, but not in this version
 };
 
-enum class argument_type : std::uint8_t { flag, text, duration, choice };
+enum class argument_type : std::uint8_t {
+    flag,
+    text,
+    duration,
+    choice,
+    ranges,  ///< of addresses, one or more, separated by blanks
+};
 
 /// One argument of a command.
 struct command_argument {
@@ -65,6 +76,7 @@ struct request {
     const command* what = nullptr;
     std::string service;                                        ///< empty = the only one
     std::map<std::string, std::string, std::less<>> arguments;  ///< those that were given
+    std::string asked_by{};  ///< the user at the other end of the control socket
 
     bool has(std::string_view argument) const { return arguments.contains(argument); }
     /// The value given, else `otherwise`.

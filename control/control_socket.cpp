@@ -143,6 +143,8 @@ void control_socket::serve(connection& peer) {
         (void)channel.write_line(final_line(outcome::of(exit_code::usage, given.error().message)));
         return;
     }
+    request asked = *given;
+    asked.asked_by = peer_name(channel.fd());
     bool is_peer_there = true;
     const progress_sink tell = [&](const boost::json::object& progress) {
         if (is_peer_there) {
@@ -152,9 +154,9 @@ void control_socket::serve(connection& peer) {
     };
     outcome ended;
     try {
-        ended = runner_(*given, tell);
+        ended = runner_(asked, tell);
     } catch (const std::exception& e) {
-        spdlog::error("command_failed command={} what={}", given->what->name, e.what());
+        spdlog::error("command_failed command={} what={}", asked.what->name, e.what());
         ended = outcome::of(exit_code::needs_operator, std::string("internal error: ") + e.what());
     }
     if (is_peer_there) {

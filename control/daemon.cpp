@@ -8,6 +8,7 @@
 #include "control/users.hpp"
 
 #include <boost/json/array.hpp>
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -188,7 +189,8 @@ result<proxy::engine::service_start> daemon::start_of(const service_config& serv
     return proxy::engine::service_start{
         .settings = std::move(resolved->settings),
         .at = {backend_index(service, state->backend), state->generation},
-        .gate_open = initial_mode(*state) == mode::serving};
+        .gate_open = initial_mode(*state) == mode::serving,
+        .admitted = state->admitted};
 }
 
 result<void> daemon::start_services() {
@@ -216,11 +218,12 @@ result<void> daemon::start_services() {
             state.previous
         ));
         spdlog::info(
-            "service_started name={} route={} generation={} mode={} workers={}",
+            "service_started name={} route={} generation={} mode={} admitted=\"{}\" workers={}",
             service.name,
             state.backend,
             state.generation,
             to_string(initial_mode(state)),
+            fmt::join(state.admitted.set.tokens(), " "),
             workers
         );
         if (state.unfinished) {
@@ -254,7 +257,12 @@ outcome daemon::run(const request& given, const progress_sink& tell) {
     const bool is_change =
         given.what->id != command_id::status && given.what->id != command_id::sessions;
     if (is_change) {
-        spdlog::info("command name={} request={}", given.what->name, format_request(given));
+        spdlog::info(
+            "command name={} by={} request={}",
+            given.what->name,
+            given.asked_by,
+            format_request(given)
+        );
     }
     const outcome ended = run_on_service(given, tell);
     if (is_change) {
@@ -296,6 +304,8 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return service->preflight(given, tell);
     case command_id::abort:
         return service->abort();
+    case command_id::admit:
+        return service->admit(given);
     case command_id::reload:
         return reload();
     case command_id::shutdown:

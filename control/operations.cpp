@@ -256,7 +256,7 @@ outcome service_operations::pause_is_late(const request& given, bool was_open) {
     if (was_open) {
         reopen("deadline");
         text += "; the gate is open again";
-        result["gate"] = "open";
+        result["gate"] = gate_word();
     }
     return outcome::of(exit_code::deadline, text, std::move(result));
 }
@@ -286,7 +286,7 @@ service_operations::end_blockers(const std::vector<proxy::session_info>& blocker
     }
     if (was_open) {
         reopen("deadline");
-        result["gate"] = "open";
+        result["gate"] = gate_word();
     }
     return outcome::of(
         exit_code::deadline, "sessions that were told to end are still there", std::move(result)
@@ -309,7 +309,7 @@ outcome service_operations::resume() {
     if (!was_open) {
         reopen("resume");
     }
-    return outcome::done({{"gate", "open"}, {"already", was_open}});
+    return outcome::done({{"gate", gate_word()}, {"already", was_open}});
 }
 
 }  // namespace pgsluice::control

@@ -58,6 +58,8 @@ public:
     outcome rollback(const request& given, const progress_sink& tell);
     outcome preflight(const request& given, const progress_sink& tell);
     outcome abort();
+    /// Refused while another operation runs; a pause that stands is none.
+    outcome admit(const request& given);
     outcome sessions(const request& given);
     boost::json::object status();
 
@@ -131,6 +133,8 @@ private:
     void show_cutover(const cutover_request& asked);
     void end_cutover(const cutover_request& asked, const cutover_report& report);
     boost::json::value cutover_json() const;
+    boost::json::object admission_json(const std::vector<proxy::session_info>& sessions) const;
+    std::string_view gate_word() const;
 
     surroundings around_;
     std::size_t id_;

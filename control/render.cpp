@@ -152,9 +152,15 @@ std::vector<std::string> status_row(const json::object& service) {
     return row;
 }
 
+bool admits_all(const json::object& admission) {
+    const json::array* set = array_in(admission, "set");
+    return set != nullptr && *set == json::array{"all"};
+}
+
 std::string render_status(const json::object& result) {
     std::vector<std::vector<std::string>> services;
     std::vector<std::vector<std::string>> backends;
+    std::string admissions;
     std::string cutovers;
     const json::array* list = array_in(result, "services");
     for (const json::value& each : list == nullptr ? json::array() : *list) {
@@ -170,6 +176,11 @@ std::string render_status(const json::object& result) {
                  field_text(fields, "address"),
                  field_text(fields, "sessions")}
             );
+        }
+        const json::object* admission = object_in(service, "admission");
+        if (admission != nullptr && !admits_all(*admission)) {
+            admissions +=
+                "\nadmission of " + field_text(service, "name") + ":\n" + render_pairs(*admission);
         }
         if (const json::object* cutover = object_in(service, "cutover")) {
             cutovers +=
@@ -191,7 +202,8 @@ std::string render_status(const json::object& result) {
                 "pinned"},
                services
            ) +
-           "\n" + render_table({"service", "backend", "address", "sessions"}, backends) + cutovers;
+           "\n" + render_table({"service", "backend", "address", "sessions"}, backends) +
+           admissions + cutovers;
 }
 
 std::string render_sessions(const json::object& result) {
@@ -214,6 +226,10 @@ std::string render_sessions(const json::object& result) {
               "backend",
               "pid"}) {
             row.push_back(field_text(session, name));
+        }
+        const json::value* admitted = session.if_contains("admitted");
+        if (admitted != nullptr && *admitted == false) {
+            row[1] += ", not admitted";
         }
         std::string codes;
         const json::array* pins = array_in(session, "pins");

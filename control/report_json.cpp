@@ -165,6 +165,7 @@ json::object session_json(const proxy::session_info& session) {
         {"state_age_ms", session.phase_age.count()},
         {"age_ms", session.age.count()},
         {"waits", session.waits},
+        {"admitted", session.is_admitted},
         {"user", session.user},
         {"database", session.database},
         {"application", session.application},
@@ -221,14 +222,27 @@ json::object sessions_json(std::span<const proxy::session_info> sessions, std::s
 json::object count_sessions(std::span<const proxy::session_info> sessions) {
     json::object counts{{"total", sessions.size()}};
     for (const char* name :
-         {"starting", "held", "idle", "active", "in_transaction", "parked", "moving", "pinned"}) {
+         {"starting",
+          "held",
+          "idle",
+          "active",
+          "in_transaction",
+          "parked",
+          "moving",
+          "pinned",
+          "outside"}) {
         counts[name] = 0;
     }
     for (const proxy::session_info& session : sessions) {
         counts[counted_as(session.phase)].get_int64() += 1;
         counts["pinned"].get_int64() += session.pins.empty() ? 0 : 1;
+        counts["outside"].get_int64() += is_outside(session) ? 1 : 0;
     }
     return counts;
+}
+
+bool is_outside(const proxy::session_info& session) {
+    return !session.is_admitted && session.phase != proxy::session_phase::startup;
 }
 
 std::string address_prefix(std::string_view address) {

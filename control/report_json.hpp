@@ -36,8 +36,11 @@ boost::json::object
 sessions_json(std::span<const proxy::session_info> sessions, std::string_view by);
 
 /// Counts by state: total, starting, held, idle, active, in_transaction, parked, moving; and of all
-/// these, pinned.
+/// these, pinned; outside, which are not admitted.
 boost::json::object count_sessions(std::span<const proxy::session_info> sessions);
+
+/// Has an address that is not in the admitted set; of one in startup it is not known for sure.
+bool is_outside(const proxy::session_info& session);
 
 /// The network that `prefix` groups an address by: IPv4 /24, IPv6 /64, `unix`.
 std::string address_prefix(std::string_view address);

@@ -1,6 +1,7 @@
 // The journal's meaning. Pure: records in, states out.
 #include "control/service_state.hpp"
 
+#include "control/admission_record.hpp"
 #include "control/record_json.hpp"
 
 #include <boost/json/value.hpp>
@@ -109,6 +110,12 @@ result<void> apply(service_state& state, const journal_record& record) {
         state.is_paused = true;
     } else if (record.kind == journal_kinds::resume) {
         state.is_paused = false;
+    } else if (record.kind == journal_kinds::admit) {
+        auto decoded = decode_admission(record.payload);
+        if (!decoded) {
+            return contradiction(record, decoded.error().message);
+        }
+        state.admitted = std::move(*decoded);
     } else if (const auto cutover = decode_cutover(record)) {
         return apply_cutover(state, *cutover, record);
     } else if (record.kind != journal_kinds::pause) {
@@ -168,6 +175,15 @@ compact(std::span<const journal_record> records, std::size_t recent) {
         kept.push_back({0, at_ms, name, std::string(journal_kinds::route), route_of(state)});
         if (state.is_paused) {
             kept.push_back({0, at_ms, name, std::string(journal_kinds::paused), {}});
+        }
+        if (state.admitted != proxy::admission{}) {
+            kept.push_back(
+                {0,
+                 at_ms,
+                 name,
+                 std::string(journal_kinds::admit),
+                 encode_admission(state.admitted)}
+            );
         }
     }
     const auto tail = records.subspan(cut);

@@ -46,15 +46,14 @@ json::value service_operations::cutover_json() const {
 json::object service_operations::status() {
     const config_pointer service = settings();
     const proxy::route route = traffic_.current_route();
-    const proxy::service_progress progress = traffic_.progress();
     const auto sessions = traffic_.sessions();
-    const char* closed = all_parked(progress) ? "paused" : "draining";
     return {
         {"name", service->name},
         {"route", service->backends[route.backend].name},
         {"generation", route.generation},
         {"mode", to_string(traffic_.current_mode())},
-        {"gate", traffic_.gate_open() ? "open" : closed},
+        {"gate", gate_word()},
+        {"admission", admission_json(sessions)},
         {"access", "read-write"},
         {"sessions", count_sessions(sessions)},
         {"backends", backends_json(*service, sessions)},

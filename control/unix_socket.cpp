@@ -1,9 +1,11 @@
 // Unix sockets with lines on them, for the control socket and its client.
 #include "control/unix_socket.hpp"
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <poll.h>
+#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -176,6 +178,20 @@ result<unsigned> peer_user(int fd) {
         return file_failure("cannot tell the peer of", "the control socket");
     }
     return peer.uid;
+}
+
+std::string peer_name(int fd) {
+    const auto user = peer_user(fd);
+    if (!user) {
+        return "unknown";
+    }
+    passwd entry{};
+    passwd* found = nullptr;
+    std::array<char, 4096> names{};
+    if (::getpwuid_r(*user, &entry, names.data(), names.size(), &found) == 0 && found != nullptr) {
+        return found->pw_name;
+    }
+    return "uid " + std::to_string(*user);
 }
 
 }  // namespace pgsluice::control

@@ -43,4 +43,7 @@ result<unique_fd> listen_control(const std::string& path);
 /// The user id of the peer (SO_PEERCRED, unix(7)).
 result<unsigned> peer_user(int fd);
 
+/// The peer for the records: the name of its user, `uid N` where that has none.
+std::string peer_name(int fd);
+
 }  // namespace pgsluice::control

@@ -46,6 +46,7 @@ struct session_info {
     milliseconds phase_age{
         0};              ///< since the last change between idle, active, in_transaction, parked
     bool waits = false;  ///< held, and the client has sent something
+    bool is_admitted = true;       ///< its address is in the admitted set
     std::uint64_t moves = 0;       ///< backend connections it has left behind
     std::string query;             ///< the beginning of the last statement text seen on the wire
     std::vector<pin_reason> pins;  ///< known so far; complete only after a settle

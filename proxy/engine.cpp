@@ -94,6 +94,7 @@ struct engine::parts {
     std::deque<service> services;
     std::vector<route> routes;
     std::vector<bool> gates;
+    std::vector<std::shared_ptr<const admission>> admitted;
     mutable std::mutex routes_mutex;
     std::vector<std::unique_ptr<worker>> workers;
     std::vector<std::string> socket_files;
@@ -162,10 +163,12 @@ result<void> engine::start(std::uint32_t workers, std::vector<service_start> ser
         parts_->services.emplace_back(id, workers);
         parts_->routes.push_back(s.at);
         parts_->gates.push_back(s.gate_open);
+        parts_->admitted.push_back(std::make_shared<const admission>(s.admitted));
+        const shard::gate_start gate{s.gate_open, parts_->admitted.back()};
         for (const auto& w : parts_->workers) {
             w->set_peers(parts_->workers);
             w->add_service(
-                std::make_unique<shard>(*w, parts_->services.back(), s.settings, s.at, s.gate_open)
+                std::make_unique<shard>(*w, parts_->services.back(), s.settings, s.at, gate)
             );
         }
     }
@@ -174,6 +177,7 @@ result<void> engine::start(std::uint32_t workers, std::vector<service_start> ser
         parts_->services.clear();
         parts_->routes.clear();
         parts_->gates.clear();
+        parts_->admitted.clear();
         return bound;
     }
     for (const auto& w : parts_->workers) {
@@ -232,6 +236,20 @@ void engine::open_gate(service_id service) {
 bool engine::gate_open(service_id service) const {
     const std::lock_guard lock(parts_->routes_mutex);
     return parts_->gates[service];
+}
+
+void engine::admit(service_id service, admission who) {
+    const auto shared = std::make_shared<const admission>(std::move(who));
+    {
+        const std::lock_guard lock(parts_->routes_mutex);
+        parts_->admitted[service] = shared;
+    }
+    parts_->on_all(service, [&](shard& s) { s.admit(shared); });
+}
+
+admission engine::admitted(service_id service) const {
+    const std::lock_guard lock(parts_->routes_mutex);
+    return *parts_->admitted[service];
 }
 
 service_progress engine::progress(service_id service) const {

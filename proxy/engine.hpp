@@ -1,6 +1,7 @@
 #pragma once
 
 #include "protocol/errors.hpp"
+#include "proxy/admission.hpp"
 #include "proxy/directive.hpp"
 #include "proxy/route.hpp"
 #include "proxy/stats.hpp"
@@ -31,6 +32,7 @@ public:
         std::shared_ptr<const service_settings> settings;
         route at;               ///< from the journal
         bool gate_open = true;  ///< false: clients are accepted and held until open_gate()
+        admission admitted{};   ///< whom an open gate lets through
     };
 
     engine();
@@ -62,6 +64,12 @@ public:
     /// Lets parked sessions and held clients go on. Ends a closing that is under way.
     void open_gate(service_id service);
     bool gate_open(service_id service) const;
+
+    /// Changes whom an open gate lets through; a closed one lets nobody. From the return on no new
+    /// client outside the set gets a backend, every session outside parks at its own next boundary,
+    /// and those that came in go on.
+    void admit(service_id service, admission who);
+    admission admitted(service_id service) const;
 
     // --- observing --------------------------------------------------------------------------
 

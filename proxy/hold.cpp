@@ -7,6 +7,7 @@
 #include "proxy/shard.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pgsluice::proxy {
 
@@ -36,9 +37,12 @@ task<bool> session::act_at_boundary() {
         co_return true;
     }
     const bool unchanged = captured_requests_ == pump_.requests();
-    if (shard_.gate_open() && !held_back_) {
+    if (!is_held()) {
         if (!shard_.order() && shard_.settings().move_every != 0) {
             co_await move_in_place();
+            if (is_held()) {
+                co_return true;  // since then
+            }
         }
         if (stage_ == move_stage::settled) {
             stage_ = move_stage::prepared;
@@ -81,13 +85,25 @@ steady_time session::next_hold_deadline() const {
 void session::note_hold() {
     const auto& settings = shard_.settings();
     if (reactor::now() >= waiting_since_ + settings.hold_timeout) {
-        terminate(refusal::held_too_long(settings));
+        terminate(refusal::held_too_long(settings, held_by()));
         return;
     }
     noticed_ = true;
     std::string message;
-    protocol::encode_notice_response(message, refusal::please_wait(settings));
+    protocol::encode_notice_response(message, refusal::please_wait(settings, held_by()));
     pump_.tell_client(protocol::as_bytes(message));
+}
+
+bool session::is_held() const noexcept {
+    return !shard_.gate_open() || !inside_ || held_back_;
+}
+
+bool session::is_refused() const noexcept {
+    return !inside_ && shard_.admitted().refuses;
+}
+
+hold_reason session::held_by() const noexcept {
+    return shard_.gate_open() && !inside_ ? hold_reason::not_admitted : hold_reason::gate_closed;
 }
 
 void session::on_client_waits() {
@@ -118,6 +134,25 @@ void session::hold_if_long(steady_time now, milliseconds threshold) {
 
 void session::gate_opened() {
     held_back_ = false;
+}
+
+bool session::look_up() {
+    const bool was_inside = std::exchange(inside_, shard_.admitted().set.contains(source_));
+    if (!inside_) {
+        if (was_inside) {
+            gate_closed();
+        }
+        if (early_phase_ == session_phase::held) {
+            wait_.notify();  // it may be one to be refused now
+        }
+    }
+    return inside_ && !was_inside;
+}
+
+void session::go_on() {
+    if (is_held()) {
+        return;
+    }
     if (pump_.parked() || early_phase_ != session_phase::idle) {
         wait_.notify();
     }

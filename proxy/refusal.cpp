@@ -20,23 +20,46 @@ failure too_many_clients(const service_settings& settings) {
         {}};
 }
 
-failure held_too_long(const service_settings& settings) {
-    return {
+failure held_too_long(const service_settings& settings, hold_reason why) {
+    const std::string service = "service \"" + settings.name + "\"";
+    const std::string limit = " within " + in_seconds(settings.hold_timeout);
+    failure what{
         std::string(sqlstate::cannot_connect_now),
-        "service \"" + settings.name + "\" is paused and did not resume within " +
-            in_seconds(settings.hold_timeout),
-        "An operator holds new work of service \"" + settings.name +
-            "\" while it is being moved or maintained. Nothing of what waited was executed.",
+        service + " is paused and did not resume" + limit,
+        "An operator holds new work of " + service +
+            " while it is being moved or maintained. Nothing of what waited was executed.",
         "Reconnect and try again in a moment."};
+    if (why == hold_reason::not_admitted) {
+        what.message = "this client was not admitted to " + service + limit;
+        what.detail = "An operator admits the clients of " + service +
+                      " by their addresses. Nothing of what waited was executed.";
+    }
+    return what;
 }
 
-failure please_wait(const service_settings& settings) {
+failure please_wait(const service_settings& settings, hold_reason why) {
+    const std::string service = "service \"" + settings.name + "\"";
+    const std::string limit = " or refused after " + in_seconds(settings.hold_timeout) + ".";
+    if (why == hold_reason::not_admitted) {
+        return {
+            "00000",
+            "this client is not admitted to " + service + " yet; your statement waits",
+            "It will be executed when " + service + " admits this client," + limit,
+            {}};
+    }
     return {
         "00000",
-        "service \"" + settings.name + "\" is paused by an operator; your statement waits",
-        "It will be executed when service \"" + settings.name + "\" resumes, or refused after " +
-            in_seconds(settings.hold_timeout) + ".",
+        service + " is paused by an operator; your statement waits",
+        "It will be executed when " + service + " resumes," + limit,
         {}};
+}
+
+failure not_admitted(const service_settings& settings, const std::string& message) {
+    return {
+        std::string(sqlstate::cannot_connect_now),
+        message,
+        "Service \"" + settings.name + "\" does not admit this client's address at the moment.",
+        "Reconnect and try again later."};
 }
 
 failure backend_lost(const service_settings& settings, std::uint32_t backend) {

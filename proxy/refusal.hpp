@@ -6,6 +6,16 @@
 #include <cstdint>
 #include <string>
 
+namespace pgsluice::proxy {
+
+/// What a client waits for.
+enum class hold_reason : std::uint8_t {
+    gate_closed,
+    not_admitted,  ///< the gate is open, but not for the client's address
+};
+
+}  // namespace pgsluice::proxy
+
 /// What clients are told, each with a DETAIL or HINT that names the service.
 namespace pgsluice::proxy::refusal {
 
@@ -13,10 +23,14 @@ namespace pgsluice::proxy::refusal {
 failure too_many_clients(const service_settings& settings);
 
 /// 57P03, for a client that waited longer than service_settings::hold_timeout.
-failure held_too_long(const service_settings& settings);
+failure held_too_long(const service_settings& settings, hold_reason why);
 
 /// The NOTICE to a logged-in client that has waited for service_settings::notice_after.
-failure please_wait(const service_settings& settings);
+failure please_wait(const service_settings& settings, hold_reason why);
+
+/// 57P03 with the operator's own words, for a new client outside the admitted set where such
+/// clients are refused.
+failure not_admitted(const service_settings& settings, const std::string& message);
 
 /// 08006, for a session whose backend closed the connection without saying why.
 failure backend_lost(const service_settings& settings, std::uint32_t backend);

@@ -1,7 +1,7 @@
 // A session's way in and out. Its login is in session_login.cpp, what happens at boundaries in
 // hold.cpp, moving in transplant.cpp.
 //
-//   start_up -> prove_client -> admit -> pass_gate -> log_in_client
+//   start_up -> prove_client -> take_place -> pass_gate -> log_in_client
 //   -> relay (parks: while_parked) -> wind_up
 
 #include "proxy/session.hpp"
@@ -29,10 +29,11 @@ constexpr std::size_t startup_read_bytes = 1024;
 
 }  // namespace
 
-session::session(shard& home, session_id id, int client, std::string address)
-    : shard_(home), id_(id), client_(home.home().loop()), address_(std::move(address)),
-      born_(reactor::now()), wait_(home.home().loop()),
-      pump_(client_, home.home().scratch(), *this, *this) {
+session::session(shard& home, session_id id, int client, const endpoint& from)
+    : shard_(home), id_(id), client_(home.home().loop()), address_(from.text),
+      source_(client_address::of(from)), born_(reactor::now()), wait_(home.home().loop()),
+      pump_(client_, home.home().scratch(), *this, *this),
+      inside_(home.admitted().set.contains(source_)) {
     client_.adopt(client);
     shard_.enter(*this);
 }
@@ -45,7 +46,7 @@ session::~session() {
     if (stranger_) {
         shard_.shared().part();
     }
-    if (admitted_) {
+    if (has_place_) {
         shard_.shared().leave();
     }
     shard_.leave(*this);
@@ -57,7 +58,7 @@ task<void> session::run() {
         goes_on = co_await prove_client();
     }
     if (goes_on) {
-        goes_on = co_await admit();
+        goes_on = co_await take_place();
     }
     if (goes_on) {
         goes_on = co_await pass_gate();
@@ -111,9 +112,9 @@ task<bool> session::start_up() {
     co_return true;
 }
 
-task<bool> session::admit() {
-    admitted_ = shard_.shared().try_admit(shard_.settings().max_connections);
-    if (!admitted_) {
+task<bool> session::take_place() {
+    has_place_ = shard_.shared().try_admit(shard_.settings().max_connections);
+    if (!has_place_) {
         shard_counters::bump(shard_.counters().clients_refused);
         failure why = refusal::too_many_clients(shard_.settings());
         co_await tell_and_close(std::move(why));
@@ -179,7 +180,7 @@ task<void> session::forward_cancel(protocol::CancelRequest request) {
 
 task<bool> session::pass_gate() {
     early_phase_ = session_phase::held;
-    if (shard_.gate_open()) {
+    if (!is_held()) {
         co_return true;
     }
     shard_.changed();
@@ -187,15 +188,23 @@ task<bool> session::pass_gate() {
     const steady_time deadline = waiting_since_ + shard_.settings().hold_timeout;
     client_.watch(EPOLLRDHUP, this);
     wake why = wake::event;
-    while (!shard_.gate_open() && why == wake::event && !client_hung_up_ && !farewell_) {
+    bool waits_on = !is_refused();
+    while (waits_on && is_held() && !client_hung_up_ && !farewell_) {
         why = co_await wait_.until(deadline);
+        waits_on = why == wake::event && !is_refused();
     }
     client_.unwatch();
     if (farewell_ || client_hung_up_) {
         co_return false;
     }
-    if (!shard_.gate_open()) {
-        failure patience_over = refusal::held_too_long(shard_.settings());
+    if (is_refused()) {
+        shard_counters::bump(shard_.counters().clients_refused);
+        failure no = refusal::not_admitted(shard_.settings(), shard_.admitted().message);
+        co_await tell_and_close(std::move(no));
+        co_return false;
+    }
+    if (is_held()) {
+        failure patience_over = refusal::held_too_long(shard_.settings(), held_by());
         co_await tell_and_close(std::move(patience_over));
         co_return false;
     }
@@ -213,7 +222,7 @@ task<void> session::relay() {
     pump_.set_move_every(shard_.settings().move_every);
     pump_.hold_bytes(early_);
     early_ = {};
-    if (!shard_.gate_open()) {
+    if (is_held()) {
         pump_.close();
     }
     const std::vector<std::uint8_t> behind_login = std::exchange(leg_->early, {});
@@ -375,6 +384,7 @@ session_info session::info() const {
     row.age = since_ms(born_);
     row.phase_age = since_ms(early_phase_ == session_phase::idle ? pump_.since() : born_);
     row.waits = waits();
+    row.is_admitted = inside_;
     row.moves = moves_;
     row.query = pump_.tap().last_text();
     row.pins = pins_;

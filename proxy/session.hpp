@@ -3,10 +3,12 @@
 #include "protocol/credentials.hpp"
 #include "protocol/startup.hpp"
 #include "protocol/userlist.hpp"
+#include "proxy/admission.hpp"
 #include "proxy/directive.hpp"
 #include "proxy/leg.hpp"
 #include "proxy/login.hpp"
 #include "proxy/pump.hpp"
+#include "proxy/refusal.hpp"
 #include "proxy/session_image.hpp"
 #include "proxy/type_map.hpp"
 #include "proxy/verdict.hpp"
@@ -54,7 +56,7 @@ struct spare_leg {
 class session final : public pump_owner, public name_listener, public io_sink {
 public:
     /// The connection counts as a stranger already.
-    session(shard& home, session_id id, int client, std::string address);
+    session(shard& home, session_id id, int client, const endpoint& from);
     ~session();
 
     /// The whole life. Ends when the client is gone or was told why it has to go.
@@ -72,12 +74,17 @@ public:
     steady_time waiting_since() const noexcept { return waiting_since_; }
     bool switching() const noexcept { return switching_; }
     bool held_back() const noexcept { return held_back_; }
+    /// Has to park or to stay parked: by the gate, the admitted set or a drain's first pass.
+    bool is_held() const noexcept;
     bool works_since_before(steady_time t) const noexcept;
     bool has_private_statements() const noexcept { return has_private_statements_; }
 
     // --- from the shard ---------------------------------------------------------------------
     void gate_closed();
-    void gate_opened();
+    void gate_opened();  ///< go_on() follows
+    /// The admitted set is another one. True if the session came in: go_on() has to follow.
+    bool look_up();
+    void go_on();  ///< unless something else holds it
     /// Parks at its next boundary if its work takes, or has lately taken, that long.
     void hold_if_long(steady_time now, milliseconds threshold);
     void order_given();
@@ -101,8 +108,9 @@ private:
     task<bool> start_up();
     task<bool> answer_startup(const protocol::startup_packet& packet);
     task<void> forward_cancel(protocol::CancelRequest request);
-    task<bool> admit();
+    task<bool> take_place();
     task<bool> pass_gate();
+    bool is_refused() const noexcept;
     task<void> relay();
     task<void> wind_up();
     std::optional<failure> parting_words() const;
@@ -125,6 +133,7 @@ private:
     task<bool> act_at_boundary();
     task<void> wait_parked();
     void note_hold();
+    hold_reason held_by() const noexcept;
     steady_time next_hold_deadline() const;
 
     // transplant.cpp: to another leg
@@ -160,6 +169,7 @@ private:
     const session_id id_;
     stream client_;
     const std::string address_;
+    const client_address source_;
     const steady_time born_;
     wait_point wait_;
     std::optional<protocol::StartupMessage> startup_;
@@ -181,10 +191,11 @@ private:
 
     session_phase early_phase_ = session_phase::startup;
     steady_time waiting_since_{};
+    bool inside_;             ///< source_ is in the admitted set, as last looked up
     bool held_back_ = false;  ///< parks although the gate is open: hold_if_long()
     std::optional<farewell> farewell_;
     bool stranger_ = true;             ///< see service::try_greet()
-    bool admitted_ = false;            ///< counts against max_connections
+    bool has_place_ = false;           ///< counts against max_connections
     protocol::credentials known_;      ///< what the client can be logged in with again
     bool answers_for_client_ = false;  ///< with `known_`; else the backend asks the client
     bool asked_credentials_ = false;

@@ -40,10 +40,12 @@ shard::shard(
     service& shared,
     std::shared_ptr<const service_settings> settings,
     route at,
-    bool gate_open
+    gate_start gate
 )
     : worker_(home), service_(shared), settings_(std::move(settings)), route_(at),
-      gate_open_(gate_open) {}
+      gate_open_(gate.is_open), admitted_(std::move(gate.admitted)) {
+    PGSLUICE_ASSERT(admitted_ != nullptr);
+}
 
 shard::~shard() {
     PGSLUICE_ASSERT(sessions_.empty());
@@ -96,7 +98,7 @@ void shard::accept(int client, const endpoint& from) {
         ::close(client);
         return;
     }
-    auto s = std::make_unique<session>(*this, worker_.next_session_id(), client, from.text);
+    auto s = std::make_unique<session>(*this, worker_.next_session_id(), client, from);
     spawn(live(std::move(s)), log_end);
 }
 
@@ -134,27 +136,52 @@ void shard::open_gate() {
     }
     gate_open_ = true;
     holds_long_ = false;
-    std::vector<session*> order;
-    for_each([&](session& s) { order.push_back(&s); });
+    to_release_.clear();
+    std::vector<session*> opened;
+    for_each([&](session& s) {
+        s.gate_opened();
+        opened.push_back(&s);
+    });
+    release(std::move(opened));
+    changed();
+}
+
+void shard::admit(std::shared_ptr<const admission> to) {
+    admitted_ = std::move(to);
+    std::vector<session*> came_in;
+    for_each([&](session& s) {
+        if (s.look_up()) {
+            came_in.push_back(&s);
+        }
+    });
+    release(std::move(came_in));
+    changed();
+}
+
+/// Lets them go in turns of the loop, behind those that are still to go.
+void shard::release(std::vector<session*> whom) {
     // Taken from the back: those who wait come first, the longest waiting first of all.
-    std::sort(order.begin(), order.end(), [](const session* a, const session* b) {
+    std::sort(whom.begin(), whom.end(), [](const session* a, const session* b) {
         if (a->waits() != b->waits()) {
             return b->waits();
         }
         return a->waits() && a->waiting_since() > b->waiting_since();
     });
-    to_release_.clear();
-    for (const session* s : order) {
-        to_release_.push_back(s->id());
+    const bool is_under_way = !to_release_.empty();
+    std::vector<session_id> ids;
+    for (const session* s : whom) {
+        ids.push_back(s->id());
     }
-    release_next();
-    changed();
+    to_release_.insert(to_release_.begin(), ids.begin(), ids.end());
+    if (!is_under_way) {
+        release_next();
+    }
 }
 
 void shard::release_next() {
     for (std::size_t n = 0; n < releases_per_turn && !to_release_.empty(); ++n) {
         if (session* const s = find(to_release_.back())) {
-            s->gate_opened();
+            s->go_on();
         }
         to_release_.pop_back();
     }
@@ -246,15 +273,16 @@ void shard::hand_out_turns() {
             continue;
         }
         if (order_) {
-            const bool is_held = !gate_open_ || s->held_back();
-            const bool held = is_held && s->phase() == session_phase::parked;
+            const bool held = s->is_held() && s->phase() == session_phase::parked;
             if (s->stage() == move_stage::queued && (held || s->at_rest())) {
                 ++turns_taken_;
                 s->grant();
             }
         } else if (s->has_private_statements()) {
             left_over = true;
-            if (gate_open_ && s->at_rest()) {
+            // One that is not admitted may stay parked for long: it is tidied where it is.
+            const bool stays = s->is_held() && s->phase() == session_phase::parked;
+            if (gate_open_ && (s->at_rest() || stays)) {
                 s->tidy();
             }
         }

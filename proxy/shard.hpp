@@ -1,6 +1,7 @@
 #pragma once
 
 #include "protocol/credentials.hpp"
+#include "proxy/admission.hpp"
 #include "proxy/directive.hpp"
 #include "proxy/leg.hpp"
 #include "proxy/reactor.hpp"
@@ -28,12 +29,18 @@ class worker;
 /// on the worker's thread.
 class shard {
 public:
+    /// What the gate lets through at the start.
+    struct gate_start {
+        bool is_open = true;
+        std::shared_ptr<const admission> admitted;
+    };
+
     shard(
         worker& home,
         service& shared,
         std::shared_ptr<const service_settings> settings,
         route at,
-        bool gate_open
+        gate_start gate
     );
     ~shard();
 
@@ -44,6 +51,8 @@ public:
     std::shared_ptr<const service_settings> settings_snapshot() const { return settings_; }
     route at() const noexcept { return route_; }
     bool gate_open() const noexcept { return gate_open_; }
+    /// Whom an open gate lets through.
+    const admission& admitted() const noexcept { return *admitted_; }
     /// Parks the sessions whose work is long; everybody else goes on. open_gate() releases them.
     void hold_long(milliseconds threshold);
     const std::optional<move_order>& order() const noexcept { return order_; }
@@ -76,6 +85,9 @@ public:
     void for_each(const std::function<void(session&)>& visit);
     void close_gate();
     void open_gate();
+    /// Looks every session up in the new set: those outside park at their next boundary, those that
+    /// came in go on.
+    void admit(std::shared_ptr<const admission> to);
     void give_order(const move_order& order);
     void mark_promoted();
     void commit(route to, const farewell& to_left_behind);
@@ -95,6 +107,7 @@ public:
 
 private:
     void hand_out_turns();
+    void release(std::vector<session*> whom);
     void release_next();
     task<void> drop_retired();
     service_progress count() const;
@@ -105,13 +118,14 @@ private:
     std::shared_ptr<const service_settings> settings_;
     route route_;
     bool gate_open_;
+    std::shared_ptr<const admission> admitted_;  ///< never null
     bool holds_long_ = false;
     steady_time holds_long_since_{};
     std::optional<move_order> order_;
     bool promoted_ = false;
     farewell left_behind_;
     std::map<session_id, session*> sessions_;
-    std::vector<session_id> to_release_;  ///< opened, but not yet let go; next at the back
+    std::vector<session_id> to_release_;  ///< may go on, but not yet let go; next at the back
     std::vector<std::unique_ptr<leg>> retired_;
     bool dropping_ = false;  ///< drop_retired() runs
     std::uint32_t turns_taken_ = 0;

@@ -147,9 +147,9 @@ class Closed(Exception):
         self.partial = partial
 
 
-def _connected(address, timeout_s, receive_bytes):
+def _connected(address, timeout_s, receive_bytes, source):
     if receive_bytes is None:
-        return socket.create_connection(address, timeout_s)
+        return socket.create_connection(address, timeout_s, source and (source, 0))
     plain = socket.socket()
     plain.settimeout(timeout_s)
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)  # before connecting
@@ -160,17 +160,18 @@ def _connected(address, timeout_s, receive_bytes):
 class Wire:
     """A connection. With `user` the startup is sent and its answer read into `.startup`.
 
-    `receive_bytes` limits what the kernel takes in for a client that does not read.
+    `receive_bytes` limits what the kernel takes in for a client that does not read. `source` is the
+    address to come from, such as another one of 127.0.0.0/8.
     """
 
     def __init__(self, host, port, user=None, dbname="postgres", timeout_s=30, receive_bytes=None,
-                 **parameters):
+                 source=None, **parameters):
         if host.startswith("/"):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(timeout_s)
             self.socket.connect(f"{host}/.s.PGSQL.{port}")
         else:
-            self.socket = _connected((host, port), timeout_s, receive_bytes)
+            self.socket = _connected((host, port), timeout_s, receive_bytes, source)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = (host, port)
         self.buffer = b""

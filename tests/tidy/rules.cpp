@@ -12,6 +12,7 @@ namespace {
 
 /// What control may know of the data plane: how to drive it, what to tell it, what it tells.
 constexpr std::array control_sees{
+    std::string_view("proxy/admission.hpp"),
     std::string_view("proxy/engine.hpp"),
     std::string_view("proxy/directive.hpp"),
     std::string_view("proxy/route.hpp"),
@@ -70,7 +71,7 @@ std::string_view refuse_own(std::string_view folder, std::string_view header) {
         return "against the arrows control -> proxy -> protocol";
     }
     if (target == "proxy" && std::ranges::find(control_sees, header) == control_sees.end()) {
-        return "control sees only proxy's engine, directive, route and stats";
+        return "control sees only proxy's engine, admission, directive, route and stats";
     }
     return "";
 }

@@ -31,6 +31,7 @@ TEST(Commands, TableIsUniqueAndCoversEveryCommand) {
           "cutover",
           "preflight",
           "abort",
+          "admit",
           "reload",
           "shutdown"}) {
         ASSERT_TRUE(names.contains(name)) << name;
@@ -85,6 +86,15 @@ TEST(Commands, WrongRequestsSayWhatWasExpected) {
         {R"({"command":"retarget","arguments":{"BACKEND":""}})", "BACKEND is empty"},
         {R"({"command":"cutover"})", "cutover needs --to, the new backend"},
         {R"({"command":"shutdown","arguments":{"drain":"yes"}})", "--drain takes no value"},
+        {R"({"command":"admit"})", "admit needs RANGES"},
+        {R"({"command":"admit","arguments":{"RANGES":" "}})", "RANGES: no range is given"},
+        {R"({"command":"admit","arguments":{"RANGES":"::/0 10.0.0.1/8"}})",
+         "RANGES: \"10.0.0.1/8\" has bits set beyond its prefix, expected 10.0.0.0/8"},
+        {R"({"command":"admit","arguments":{"RANGES":"all","refuse":""}})", "--refuse is empty"},
+        {R"({"command":"admit","arguments":{"RANGES":"all","refuse":"a\u0000b"}})",
+         "--refuse holds a zero byte"},
+        {R"({"command":"admit","arguments":{"RANGES":"all","refuse":"x","hold":true}})",
+         "expected one of them"},
     };
     for (const auto& [line, expected] : rows) {
         EXPECT_THAT(error_of(line), HasSubstr(expected)) << line;

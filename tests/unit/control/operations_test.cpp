@@ -116,6 +116,32 @@ TEST_F(Operations, PauseStandsUntilResumed) {
     EXPECT_THAT(recorded(), ElementsAre("route", "pause", "paused", "resume"));
 }
 
+TEST_F(Operations, AdmitIsJournaledAndShown) {
+    request asked = given("admit", {{"RANGES", "10.0.0.0/8 ::/0=25%"}, {"refuse", "later"}});
+    asked.asked_by = "alice";
+    const outcome ended = service->admit(asked);
+    EXPECT_TRUE(ended.is_done()) << ended.error;
+    EXPECT_EQ(ended.result.at("gate").as_string(), "staged");
+    EXPECT_GT(ended.result.at("acknowledged_ms").as_double(), 0);
+    EXPECT_EQ(status("gate"), "staged");
+    const auto record = decoded().back();
+    EXPECT_EQ(record.kind, "admit");
+    EXPECT_EQ(record.payload.at("by").as_string(), "alice");
+    EXPECT_EQ(record.payload.at("message").as_string(), "later");
+    EXPECT_TRUE(service->admit(given("admit", {{"RANGES", "none"}})).is_done());
+    EXPECT_EQ(status("gate"), "paused");
+    EXPECT_EQ(service->resume().result.at("gate").as_string(), "paused");
+    EXPECT_TRUE(service->admit(given("admit", {{"RANGES", "all"}})).is_done());
+    EXPECT_EQ(status("gate"), "open");
+}
+
+TEST_F(Operations, AdmitWorksBehindAStandingPause) {
+    EXPECT_TRUE(pause().is_done());
+    EXPECT_TRUE(service->admit(given("admit", {{"RANGES", "10.0.0.0/8"}})).is_done());
+    EXPECT_EQ(status("gate"), "paused");
+    EXPECT_EQ(service->resume().result.at("gate").as_string(), "staged");
+}
+
 TEST_F(Operations, RetargetFlipsTheRouteAndOpensAgain) {
     const outcome ended = retarget("green");
     EXPECT_TRUE(ended.is_done()) << ended.error;

@@ -1,6 +1,7 @@
 #include "control/render.hpp"
 
 #include <boost/json/parse.hpp>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace pgsluice::control {
@@ -87,6 +88,20 @@ TEST(RenderResult, ShowsVerdictsWithWhatMendsThemInFull) {
     );
 }
 
+TEST(RenderResult, ShowsTheAdmittedSetUnlessItIsEverybody) {
+    const auto status = [](const char* set) {
+        const std::string text = std::string(R"({"services":[{"name":"app","admission":{"set":)") +
+                                 set + R"(,"unadmitted":"hold","inside":1,"outside":2}}]})";
+        return render_result("status", parsed(text.c_str()));
+    };
+    EXPECT_THAT(status(R"(["all"])"), testing::Not(testing::HasSubstr("admission")));
+    EXPECT_THAT(
+        status(R"(["10.0.0.0/8","::/0=5%"])"),
+        testing::HasSubstr("\nadmission of app:\nunadmitted  hold\ninside      1\n"
+                           "outside     2\n\nset:\n10.0.0.0/8\n::/0=5%\n")
+    );
+}
+
 TEST(RenderResult, ShowsSessionsAndGroups) {
     EXPECT_EQ(
         render_result("sessions", parsed(R"({"sessions":[{"id":1,"state":"idle",
@@ -97,6 +112,11 @@ TEST(RenderResult, ShowsSessionsAndGroups) {
         "query\n"
         "1   idle   20ms  u     d         psql         local    blue      42  temp,hold_cursor  "
         "SELECT 1\n"
+    );
+    EXPECT_THAT(
+        render_result("sessions", parsed(R"({"sessions":[{"id":1,"state":"parked",
+            "admitted":false}]})")),
+        testing::HasSubstr("parked, not admitted")
     );
     EXPECT_EQ(
         render_result("sessions", parsed(R"({"groups":[{"user":"a","sessions":2}]})")),

@@ -41,7 +41,7 @@ TEST(ReportJson, CountsEachPhaseOnceAndPinsBeside) {
     EXPECT_EQ(
         boost::json::value(count_sessions(sessions)),
         parsed(R"({"total":8,"starting":2,"held":1,"idle":1,"active":1,"in_transaction":1,
-                   "parked":1,"moving":1,"pinned":1})")
+                   "parked":1,"moving":1,"pinned":1,"outside":0})")
     );
 }
 

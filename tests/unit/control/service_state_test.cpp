@@ -161,6 +161,35 @@ TEST(ServiceState, OnlyAStandingPauseSurvives) {
     );
 }
 
+boost::json::object admit_record(std::vector<std::string> set) {
+    return {{"set", boost::json::array(set.begin(), set.end())}, {"unadmitted", "hold"}};
+}
+
+TEST(ServiceState, TheLastAdmittedSetCounts) {
+    script s = first_start();
+    EXPECT_EQ(state_of(s.records()).admitted, proxy::admission{});
+    s.add("admit", admit_record({"none"}));
+    EXPECT_TRUE(state_of(s.records()).admitted.set.is_empty());
+    auto refusing = admit_record({"10.0.0.0/8", "local"});
+    refusing["unadmitted"] = "refuse";
+    refusing["message"] = "later";
+    refusing["by"] = "root";
+    s.add("admit", refusing);
+    const proxy::admission who = state_of(s.records()).admitted;
+    EXPECT_THAT(who.set.tokens(), testing::ElementsAre("local", "10.0.0.0/8"));
+    EXPECT_TRUE(who.refuses);
+    EXPECT_EQ(who.message, "later");
+}
+
+TEST(ServiceState, AdmittedSetsThatNobodyCouldHaveWrittenAreContradictions) {
+    EXPECT_THAT(error_of(first_start().add("admit")), HasSubstr("no set, or nothing said"));
+    EXPECT_THAT(
+        error_of(first_start().add("admit", admit_record({"10.0.0.1/8"}))),
+        HasSubstr("\"10.0.0.1/8\" has bits set")
+    );
+    EXPECT_THAT(error_of(first_start().add("admit", admit_record({}))), HasSubstr("no range"));
+}
+
 TEST(ServiceState, ServicesAreApart) {
     const script s = first_start();
     std::vector<journal_record> records(s.records().begin(), s.records().end());
@@ -200,7 +229,7 @@ TEST(ServiceState, ContradictionsAreErrorsThatNameTheRecord) {
 
 TEST(Compact, ReplaysToTheSameStatesForEveryCut) {
     script s = full_cutover();
-    s.add("pause").add("paused");
+    s.add("admit", admit_record({"10.0.0.0/8=25%"})).add("pause").add("paused");
     s.cutover({.kind = record_kind::begun, .id = "c2", .from = "green", .to = "blue"});
     for (std::size_t n = 0; n <= s.records().size(); ++n) {
         const auto records = s.records().first(n);
@@ -218,7 +247,8 @@ TEST(Compact, ReplaysToTheSameStatesForEveryCut) {
                 << n << " " << recent;
         }
     }
-    EXPECT_EQ(compact(s.records(), 0)->size(), 3u) << "route, paused and the unfinished cutover";
+    EXPECT_EQ(compact(s.records(), 0)->size(), 4u)
+        << "route, paused, admit and the unfinished cutover";
 }
 
 }  // namespace

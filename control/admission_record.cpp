@@ -1,0 +1,65 @@
+// The admitted set between the operator, the journal and the engine.
+#include "control/admission_record.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
+
+#include <vector>
+
+namespace pgsluice::control {
+
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view hold = "hold";
+constexpr std::string_view refuse = "refuse";
+
+/// Empty where there is no text of that name.
+std::string text_in(const json::object& fields, std::string_view name) {
+    const json::value* value = fields.if_contains(name);
+    return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
+}
+
+}  // namespace
+
+proxy::admission requested_admission(const request& given) {
+    proxy::admission who;
+    who.set = proxy::address_set::parse(words(given.text("RANGES"))).value();
+    who.refuses = given.has("refuse");
+    who.message = given.text("refuse");
+    return who;
+}
+
+json::object encode_admission(const proxy::admission& who) {
+    const auto tokens = who.set.tokens();
+    json::object fields{
+        {"set", json::array(tokens.begin(), tokens.end())},
+        {"unadmitted", who.refuses ? refuse : hold}};
+    if (who.refuses) {
+        fields["message"] = who.message;
+    }
+    return fields;
+}
+
+result<proxy::admission> decode_admission(const json::object& fields) {
+    const json::value* set = fields.if_contains("set");
+    const std::string unadmitted = text_in(fields, "unadmitted");
+    if (set == nullptr || !set->is_array() || (unadmitted != hold && unadmitted != refuse)) {
+        return failure{"XX001", "no set, or nothing said about others", {}, {}};
+    }
+    std::vector<std::string> tokens;
+    for (const json::value& token : set->get_array()) {
+        tokens.push_back(token.is_string() ? std::string(token.get_string()) : "");
+    }
+    auto parsed = proxy::address_set::parse(tokens);
+    if (!parsed) {
+        return parsed.error();
+    }
+    return proxy::admission{
+        .set = std::move(*parsed),
+        .refuses = unadmitted == refuse,
+        .message = text_in(fields, "message")};
+}
+
+}  // namespace pgsluice::control

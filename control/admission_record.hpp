@@ -1,0 +1,20 @@
+#pragma once
+
+#include "control/commands.hpp"
+#include "proxy/admission.hpp"
+
+#include <boost/json/object.hpp>
+
+namespace pgsluice::control {
+
+/// What the command `admit` asks for; make_request() has checked it.
+proxy::admission requested_admission(const request& given);
+
+/// As the journal and `status` have it: {"set": [RANGE...], "unadmitted": "hold" | "refuse",
+/// "message"?: TEXT}.
+boost::json::object encode_admission(const proxy::admission& who);
+
+/// Fails on what encode_admission() cannot have made.
+result<proxy::admission> decode_admission(const boost::json::object& fields);
+
+}  // namespace pgsluice::control

@@ -1,0 +1,82 @@
+// Whom the gate admits: the command and what status tells of it.
+#include "control/admission_record.hpp"
+#include "control/operations.hpp"
+#include "control/report_json.hpp"
+#include "control/steps.hpp"
+
+#include <boost/json/value.hpp>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace pgsluice::control {
+namespace {
+
+namespace json = boost::json;
+using clock = limits::clock;
+
+template <class Wanted>
+std::size_t count_if(const std::vector<proxy::session_info>& sessions, const Wanted& wanted) {
+    return static_cast<std::size_t>(std::count_if(sessions.begin(), sessions.end(), wanted));
+}
+
+}  // namespace
+
+/// The gate in one word: open and staged let somebody through; draining and paused, by a closed
+/// gate or an empty set, nobody.
+std::string_view service_operations::gate_word() const {
+    const proxy::address_set set = around_.engine.admitted(id_).set;
+    if (traffic_.gate_open() && !set.is_empty()) {
+        return set.is_all() ? "open" : "staged";
+    }
+    return all_parked(traffic_.progress()) ? "paused" : "draining";
+}
+
+json::object service_operations::admission_json(const std::vector<proxy::session_info>& sessions
+) const {
+    json::object fields = encode_admission(around_.engine.admitted(id_));
+    const std::size_t outside = count_if(sessions, is_outside);
+    const std::size_t known = count_if(sessions, [](const auto& each) {
+        return each.phase != proxy::session_phase::startup;
+    });
+    fields["inside"] = known - outside;
+    fields["outside"] = outside;
+    return fields;
+}
+
+outcome service_operations::admit(const request& given) {
+    proxy::admission who = requested_admission(given);
+    const auto own = begin("admit");
+    if (!own) {
+        return busy();
+    }
+    json::object record = encode_admission(who);
+    record["by"] = given.asked_by;
+    if (auto noted = append(journal_kinds::admit, std::move(record)); !noted) {
+        return outcome::of(exit_code::failed, noted.error().message);
+    }
+    const auto started = clock::now();
+    around_.engine.admit(id_, std::move(who));
+    const std::chrono::duration<double, std::milli> took = clock::now() - started;
+    const auto sessions = traffic_.sessions();
+    json::object result{{"gate", gate_word()}};
+    for (auto& field : admission_json(sessions)) {
+        result[field.key()] = std::move(field.value());
+    }
+    result["still_working"] =
+        count_if(sessions, [](const auto& each) { return is_outside(each) && blocks_drain(each); });
+    result["workers"] = around_.engine.workers();
+    result["acknowledged_ms"] = took.count();
+    spdlog::info(
+        "admitted service={} gate={} inside={} outside={} acknowledged_ms={:.3f} by={}",
+        name(),
+        gate_word(),
+        result["inside"].to_number<std::size_t>(),
+        result["outside"].to_number<std::size_t>(),
+        took.count(),
+        given.asked_by
+    );
+    return outcome::done(std::move(result));
+}
+
+}  // namespace pgsluice::control
