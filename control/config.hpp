@@ -24,6 +24,16 @@ enum class fence_method : std::uint8_t { none, default_read_only };
 enum class reverse_mode : std::uint8_t { off, on };
 enum class currval_policy : std::uint8_t { called, defined };
 
+/// Whether connections begin with a PROXY protocol header.
+enum class proxy_protocol_mode : std::uint8_t { off, required };
+
+struct listen_config {
+    host_port address;
+    proxy_protocol_mode proxy_protocol = proxy_protocol_mode::off;
+    std::vector<std::string> trusted{};  ///< ranges of the load balancers, see proxy::address_set
+    bool operator==(const listen_config&) const = default;
+};
+
 struct backend_config {
     std::string name;
     host_port address{{}, 5432};
@@ -94,7 +104,7 @@ struct pins_config {
 /// One endpoint that applications connect to.
 struct service_config {
     std::string name;
-    std::vector<host_port> listen;
+    std::vector<listen_config> listen;
     std::vector<backend_config> backends;
     std::string route;  ///< a backend's name; the journal overrides it after the first start
     auth_config auth;

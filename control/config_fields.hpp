@@ -90,6 +90,9 @@ inline constexpr std::array<std::string_view, 4> choice_names<log_level> = {
 template <>
 inline constexpr std::array<std::string_view, 2> choice_names<log_format> = {"text", "json"};
 template <>
+inline constexpr std::array<std::string_view, 2> choice_names<proxy_protocol_mode> = {
+    "off", "required"};
+template <>
 inline constexpr std::array<std::string_view, 4> choice_names<auth_method> = {
     "passthrough", "trust", "scram-sha-256", "md5"};
 template <>

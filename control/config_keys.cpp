@@ -102,7 +102,7 @@ const config_key<service> services[] = {
      .initial = "required",
      .is_list = true,
      .doc = "`host:port`, `[::]:port`, or a unix socket directory `/dir` (port 6432) or "
-            "`/dir:port`, whose socket is named `.s.PGSQL.PORT`.",
+            "`/dir:port`, whose socket is named `.s.PGSQL.PORT`; or a mapping with the keys below.",
      .set = add_listen,
      .show = show_listen},
     text_key<service, &service::route>(
@@ -371,6 +371,31 @@ const config_key<service> services[] = {
     ),
 };
 
+const config_key<listen_config> listeners[] = {
+    {.name = "address",
+     .type = "address",
+     .initial = "required",
+     .doc = "As an address that stands alone.",
+     .set = set_listen_address,
+     .show = show_listen_address},
+    choice_key<listen_config, proxy_protocol_mode, &listen_config::proxy_protocol>(
+        {.name = "proxy_protocol",
+         .type = "off | required",
+         .initial = "off",
+         .doc = "`required`: load balancers connect here, and every connection begins with a PROXY "
+                "protocol header, version 1 or 2, that tells the client's address. It is never "
+                "looked for elsewhere."}
+    ),
+    {.name = "trusted",
+     .type = "list of address ranges",
+     .is_list = true,
+     .doc =
+         "The load balancers: `10.0.0.0/8`, `::1`, `local` (unix socket), `all`. Obligatory with "
+         "`required`; everybody else is refused with 28000.",
+     .set = add_trusted,
+     .show = show_trusted},
+};
+
 const config_key<backend_config> backends[] = {
     {.name = "host",
      .type = "host name, address or /socket/directory",
@@ -405,6 +430,9 @@ std::span<const config_key<service_config>> service_keys() {
         return keys;
     }();
     return all;
+}
+std::span<const config_key<listen_config>> listen_keys() {
+    return listeners;
 }
 std::span<const config_key<backend_config>> backend_keys() {
     return backends;

@@ -35,6 +35,8 @@ struct config_key {
 std::span<const config_key<config>> global_keys();
 /// Keys of `services.NAME`.
 std::span<const config_key<service_config>> service_keys();
+/// Keys of an element of `services.NAME.listen` that is a mapping.
+std::span<const config_key<listen_config>> listen_keys();
 /// Keys of `services.NAME.backends.NAME`.
 std::span<const config_key<backend_config>> backend_keys();
 

@@ -6,6 +6,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -66,6 +67,12 @@ public:
     /// Applies every key of `map` to the target. Returns the value of the nested key, undefined
     /// where there is none.
     YAML::Node read(const YAML::Node& map) { return read_mapping(map, ""); }
+
+    /// Takes elements of lists that are mappings; false where none may stand.
+    std::function<bool(std::string_view list, const YAML::Node& element, place where)> on_mapping =
+        [](std::string_view, const YAML::Node&, place) {
+            return false;
+        };
 
     bool has(std::string_view key) const { return places_.find(key) != places_.end(); }
     /// Where `key` was given; it must have been.
@@ -157,6 +164,9 @@ void section<Target>::read_value(const config_key<Target>& key, const YAML::Node
     }
     for (const YAML::Node& element : value) {
         const place where = place_of(element, at(key.name));
+        if (element.IsMap() && on_mapping(key.name, element, where)) {
+            continue;
+        }
         if (!element.IsScalar()) {
             error(where, path + " holds " + kind_of(element) + ", expected single values");
         } else if (auto wrong = key.set(target_, element.Scalar())) {

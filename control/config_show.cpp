@@ -101,6 +101,8 @@ std::string config_reference() {
     reference_table(out, "", global_keys());
     out += "\n## Each service\n\n";
     reference_table(out, "services.NAME.", service_keys());
+    out += "\n## Each listener that is a mapping\n\n";
+    reference_table(out, "services.NAME.listen[].", listen_keys());
     out +=
         "\n## Each backend\n\nAdding a backend is reloadable, changing or removing one is not.\n\n";
     reference_table(out, "services.NAME.backends.NAME.", backend_keys());

@@ -2,6 +2,7 @@
 #include "control/config_values.hpp"
 
 #include "control/users.hpp"
+#include "proxy/admission.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
@@ -78,22 +79,71 @@ problem set_state_dir(config& target, std::string_view text) {
     return set_text<config, &config::control, &control_config::state_dir>(target, text);
 }
 
+bool listens_on(const service_config& service, const host_port& address) {
+    return std::any_of(
+        service.listen.begin(),
+        service.listen.end(),
+        [&](const listen_config& each) { return each.address == address; }
+    );
+}
+
 problem add_listen(service_config& target, std::string_view text) {
-    const auto address = parse_host_port(text, listen_port_default);
-    if (!address) {
-        return address.error().message;
+    listen_config added;
+    if (auto wrong = set_listen_address(added, text)) {
+        return wrong;
     }
-    if (std::find(target.listen.begin(), target.listen.end(), *address) != target.listen.end()) {
+    if (listens_on(target, added.address)) {
         return "\"" + std::string(text) + "\" is listed twice, expected each address once";
     }
-    target.listen.push_back(*address);
+    target.listen.push_back(std::move(added));
     return std::nullopt;
 }
 
 std::vector<std::string> show_listen(const service_config& target) {
     std::vector<std::string> texts;
-    for (const host_port& address : target.listen) {
-        texts.push_back(quoted(address.text()));
+    for (const listen_config& each : target.listen) {
+        std::string text = quoted(each.address.text());
+        if (each.proxy_protocol == proxy_protocol_mode::required) {
+            std::string trusted;
+            for (const std::string& shown : show_trusted(each)) {
+                trusted += (trusted.empty() ? "" : ", ") + shown;
+            }
+            text = "{address: " + text + ", proxy_protocol: required, trusted: [" + trusted + "]}";
+        }
+        texts.push_back(std::move(text));
+    }
+    return texts;
+}
+
+problem set_listen_address(listen_config& target, std::string_view text) {
+    const auto address = parse_host_port(text, listen_port_default);
+    if (!address) {
+        return address.error().message;
+    }
+    target.address = *address;
+    return std::nullopt;
+}
+
+std::vector<std::string> show_listen_address(const listen_config& target) {
+    return {quoted(target.address.text())};
+}
+
+problem add_trusted(listen_config& target, std::string_view text) {
+    target.trusted.emplace_back(text);
+    const auto set = proxy::address_set::parse(target.trusted);
+    if (!set) {
+        return set.error().message;
+    }
+    if (text == "none" || text.find('=') != std::string_view::npos) {
+        return not_a(text, "valid", "ranges without a share, local or all");
+    }
+    return std::nullopt;
+}
+
+std::vector<std::string> show_trusted(const listen_config& target) {
+    std::vector<std::string> texts;
+    for (const std::string& text : target.trusted) {
+        texts.push_back(quoted(text));
     }
     return texts;
 }

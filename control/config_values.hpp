@@ -18,6 +18,14 @@ problem set_state_dir(config& target, std::string_view text);
 /// Appends one listen address.
 problem add_listen(service_config& target, std::string_view text);
 std::vector<std::string> show_listen(const service_config& target);
+/// Whether the service has that address already.
+bool listens_on(const service_config& service, const host_port& address);
+
+problem set_listen_address(listen_config& target, std::string_view text);
+std::vector<std::string> show_listen_address(const listen_config& target);
+/// Appends one range of load balancers.
+problem add_trusted(listen_config& target, std::string_view text);
+std::vector<std::string> show_trusted(const listen_config& target);
 
 problem set_auth(service_config& target, std::string_view text);
 /// Reads the file, too, and forgets what is in it.

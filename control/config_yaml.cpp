@@ -21,6 +21,7 @@ private:
     void read_document(const YAML::Node& document);
     void read_services(const YAML::Node& map, place at);
     void read_service(const std::string& name, const YAML::Node& node, place at);
+    void read_listener(service_config& service, const YAML::Node& node, place at);
     void read_backends(service_config& service, const YAML::Node& map, place at);
     void read_backend(service_config& service, const std::string& name, const YAML::Node&, place);
     void check_service(service_config& service, section<service_config>& s, place at);
@@ -44,6 +45,38 @@ bool reader::check_name(std::string_view what, const std::string& name, place at
     const std::string kind = "a valid name of a " + std::string(what);
     error(at, not_a(name, kind, "at most 63 letters, digits, _ and -"));
     return false;
+}
+
+/// An element of `listen` that says more than its address.
+void reader::read_listener(service_config& service, const YAML::Node& node, place at) {
+    listen_config listener;
+    section<listen_config> s(
+        listener, listen_keys(), "services." + service.name + ".listen", "", outcome_.errors
+    );
+    s.read(node);
+    s.require("address", at);
+    if (s.has("address") && listens_on(service, listener.address)) {
+        s.error(
+            s.at("address"),
+            s.shown() + ": \"" + listener.address.text() +
+                "\" is listed twice, expected each address once"
+        );
+        return;
+    }
+    const bool is_required = listener.proxy_protocol == proxy_protocol_mode::required;
+    if (is_required && !s.has("trusted")) {
+        s.error(
+            s.at("proxy_protocol"),
+            s.shown() + ".proxy_protocol is required, expected \"trusted\" to list the load "
+                        "balancers"
+        );
+    } else if (!is_required && s.has("trusted")) {
+        s.error(
+            s.at("trusted"),
+            s.shown() + ".trusted has no effect, expected \"proxy_protocol: required\" with it"
+        );
+    }
+    service.listen.push_back(std::move(listener));
 }
 
 void reader::read_backend(
@@ -172,6 +205,13 @@ void reader::read_service(const std::string& name, const YAML::Node& node, place
         );
         return;
     }
+    s.on_mapping = [&](std::string_view list, const YAML::Node& element, place where) {
+        const bool is_listener = list == "listen";
+        if (is_listener) {
+            read_listener(service, element, where);
+        }
+        return is_listener;
+    };
     const YAML::Node backends = s.read(node);
     if (s.has("backends")) {
         read_backends(service, backends, s.at("backends"));
@@ -205,14 +245,14 @@ void reader::read_services(const YAML::Node& map, place at) {
 void reader::check_listeners() {
     std::map<std::string, std::string> owners;
     for (const service_config& service : value_.services) {
-        for (const host_port& address : service.listen) {
-            const auto [owner, is_new] = owners.emplace(address.text(), service.name);
+        for (const listen_config& each : service.listen) {
+            const std::string address = each.address.text();
+            const auto [owner, is_new] = owners.emplace(address, service.name);
             if (!is_new) {
                 error(
                     service_places_[service.name],
-                    "services." + service.name + ".listen: " + address.text() +
-                        " is taken by service \"" + owner->second +
-                        "\", expected an address of its own"
+                    "services." + service.name + ".listen: " + address + " is taken by service \"" +
+                        owner->second + "\", expected an address of its own"
                 );
             }
         }

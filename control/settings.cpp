@@ -2,6 +2,7 @@
 #include "control/settings.hpp"
 
 #include "control/users.hpp"
+#include "proxy/admission.hpp"
 #include "proxy/engine.hpp"
 
 namespace pgsluice::control {
@@ -52,12 +53,22 @@ result<resolved_service> resolve_service(
     auto settings = std::make_shared<proxy::service_settings>();
     resolved_service resolved;
     settings->name = service.name;
-    for (const host_port& address : service.listen) {
-        const auto endpoints = proxy::resolve_listen(address.text());
+    for (const listen_config& each : service.listen) {
+        const auto endpoints = proxy::resolve_listen(each.address.text());
         if (!endpoints) {
             return endpoints.error();
         }
-        settings->listen.insert(settings->listen.end(), endpoints->begin(), endpoints->end());
+        std::shared_ptr<const proxy::address_set> balancers;
+        if (each.proxy_protocol == proxy_protocol_mode::required) {
+            auto trusted = proxy::address_set::parse(each.trusted);
+            if (!trusted) {
+                return trusted.error();
+            }
+            balancers = std::make_shared<const proxy::address_set>(std::move(*trusted));
+        }
+        for (const proxy::endpoint& at : *endpoints) {
+            settings->listen.push_back({at, balancers});
+        }
     }
     for (const backend_config& backend : service.backends) {
         auto endpoints = proxy::resolve(backend.address.host, backend.address.port);

@@ -121,7 +121,7 @@ struct engine::parts {
 
 result<void> engine::parts::bind(const std::vector<service_start>& starts) {
     for (std::size_t id = 0; id < starts.size(); ++id) {
-        for (const endpoint& at : starts[id].settings->listen) {
+        for (const auto& [at, balancers] : starts[id].settings->listen) {
             if (const auto is_free = check_free(at); !is_free) {
                 return is_free.error();
             }
@@ -129,7 +129,7 @@ result<void> engine::parts::bind(const std::vector<service_start>& starts) {
             int shared = -1;
             for (const auto& w : workers) {
                 if (local && shared >= 0) {
-                    w->add_listener(id, ::dup(shared));
+                    w->add_listener(id, ::dup(shared), balancers);
                     continue;
                 }
                 const auto fd = open_listener(at);
@@ -140,7 +140,7 @@ result<void> engine::parts::bind(const std::vector<service_start>& starts) {
                 if (local) {
                     socket_files.push_back(at.text);
                 }
-                w->add_listener(id, *fd);
+                w->add_listener(id, *fd, balancers);
             }
         }
     }

@@ -62,6 +62,14 @@ failure not_admitted(const service_settings& settings, const std::string& messag
         "Reconnect and try again later."};
 }
 
+failure not_a_balancer(const service_settings& settings) {
+    return {
+        std::string(sqlstate::invalid_authorization),
+        "this address takes connections from trusted load balancers only",
+        "Service \"" + settings.name + "\" expects a PROXY protocol header here.",
+        "Connect through the load balancer, or to an address without proxy_protocol."};
+}
+
 failure backend_lost(const service_settings& settings, std::uint32_t backend) {
     return {
         std::string(sqlstate::connection_failure),

@@ -25,6 +25,9 @@ failure too_many_clients(const service_settings& settings);
 /// 57P03, for a client that waited longer than service_settings::hold_timeout.
 failure held_too_long(const service_settings& settings, hold_reason why);
 
+/// 28000, for a connection to an address where only trusted load balancers connect.
+failure not_a_balancer(const service_settings& settings);
+
 /// The NOTICE to a logged-in client that has waited for service_settings::notice_after.
 failure please_wait(const service_settings& settings, hold_reason why);
 

@@ -41,11 +41,20 @@ enum class login_method : std::uint8_t {
     md5,            ///< to the proxy, by SCRAM where the list has a verifier
 };
 
+class address_set;
+
+/// Where a service is reached.
+struct listen_point {
+    endpoint at;
+    /// Who may connect, and begins with a PROXY protocol header; null: clients connect themselves.
+    std::shared_ptr<const address_set> balancers;
+};
+
 /// Everything a worker needs to know of a service. Immutable: a reload builds a new one and swaps
 /// it whole; sessions keep the one they started a step with.
 struct service_settings {
     std::string name;
-    std::vector<endpoint> listen;
+    std::vector<listen_point> listen;
     std::vector<backend_target> backends;
     login_method login = login_method::passthrough;
     std::shared_ptr<const protocol::user_list> users;  ///< null: none; not null where login asks

@@ -53,7 +53,10 @@ session::~session() {
 }
 
 task<void> session::run() {
-    bool goes_on = co_await start_up();
+    bool goes_on = co_await find_source();
+    if (goes_on) {
+        goes_on = co_await start_up();
+    }
     if (goes_on) {
         goes_on = co_await prove_client();
     }

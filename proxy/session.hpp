@@ -1,6 +1,7 @@
 #pragma once
 
 #include "protocol/credentials.hpp"
+#include "protocol/proxy_header.hpp"
 #include "protocol/startup.hpp"
 #include "protocol/userlist.hpp"
 #include "proxy/admission.hpp"
@@ -59,6 +60,11 @@ public:
     session(shard& home, session_id id, int client, const endpoint& from);
     ~session();
 
+    /// Before run(): comes from a load balancer, which has to be one of these and to say for whom.
+    void expect_proxy_header(std::shared_ptr<const address_set> balancers) {
+        balancers_ = std::move(balancers);
+    }
+
     /// The whole life. Ends when the client is gone or was told why it has to go.
     task<void> run();
 
@@ -104,6 +110,11 @@ public:
     void learn(std::string_view custom_setting) override;
 
 private:
+    // source.cpp: where the client comes from
+    task<bool> find_source();
+    task<bool> read_proxy_header();
+    void come_from(const protocol::proxied_client& client);
+
     // session.cpp: the client's way in and out
     task<bool> start_up();
     task<bool> answer_startup(const protocol::startup_packet& packet);
@@ -168,8 +179,9 @@ private:
     shard& shard_;
     const session_id id_;
     stream client_;
-    const std::string address_;
-    const client_address source_;
+    std::string address_;
+    client_address source_;
+    std::shared_ptr<const address_set> balancers_;
     const steady_time born_;
     wait_point wait_;
     std::optional<protocol::StartupMessage> startup_;

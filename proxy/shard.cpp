@@ -91,7 +91,9 @@ void shard::learn(std::string_view name) {
     }
 }
 
-void shard::accept(int client, const endpoint& from) {
+void shard::accept(
+    int client, const endpoint& from, const std::shared_ptr<const address_set>& balancers
+) {
     shard_counters::bump(counters().clients_accepted);
     if (!service_.try_greet(settings_->max_connections + strangers_spare)) {
         shard_counters::bump(counters().clients_refused);
@@ -99,6 +101,9 @@ void shard::accept(int client, const endpoint& from) {
         return;
     }
     auto s = std::make_unique<session>(*this, worker_.next_session_id(), client, from);
+    if (balancers) {
+        s->expect_proxy_header(balancers);
+    }
     spawn(live(std::move(s)), log_end);
 }
 

@@ -80,7 +80,9 @@ public:
     derived_keys& derived() noexcept { return derived_; }
 
     // --- from the worker --------------------------------------------------------------------
-    void accept(int client, const endpoint& from);
+    /// `balancers`: see listen_point.
+    void
+    accept(int client, const endpoint& from, const std::shared_ptr<const address_set>& balancers);
     session* find(session_id id) const;
     void for_each(const std::function<void(session&)>& visit);
     void close_gate();

@@ -10,6 +10,7 @@
 #include <string>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utility>
 
 namespace pgsluice::proxy {
 
@@ -17,8 +18,11 @@ namespace {
 constexpr int accepts_per_event = 32;
 }
 
-listener::listener(worker& w, std::size_t service, int fd)
-    : worker_(w), service_(service), fd_(fd), reserve_(open("/dev/null", O_RDONLY | O_CLOEXEC)) {
+listener::listener(
+    worker& w, std::size_t service, int fd, std::shared_ptr<const address_set> balancers
+)
+    : worker_(w), service_(service), balancers_(std::move(balancers)), fd_(fd),
+      reserve_(open("/dev/null", O_RDONLY | O_CLOEXEC)) {
     worker_.loop().add(watch_, fd_, EPOLLIN, this);
 }
 
@@ -36,7 +40,7 @@ void listener::on_io(std::uint32_t) {
         const int client = ::accept4(fd_, address, &from.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
             from.text = address_text(from);
-            worker_.at(service_).accept(client, from);
+            worker_.at(service_).accept(client, from, balancers_);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE) {
@@ -68,8 +72,10 @@ worker::~worker() {
     join();
 }
 
-void worker::add_listener(std::size_t service, int fd) {
-    listeners_.push_back(std::make_unique<listener>(*this, service, fd));
+void worker::add_listener(
+    std::size_t service, int fd, std::shared_ptr<const address_set> balancers
+) {
+    listeners_.push_back(std::make_unique<listener>(*this, service, fd, std::move(balancers)));
 }
 
 void worker::start() {

@@ -19,7 +19,8 @@ class worker;
 /// One listening socket of one worker.
 class listener final : public io_sink {
 public:
-    listener(worker& w, std::size_t service, int fd);
+    /// `balancers`: see listen_point.
+    listener(worker& w, std::size_t service, int fd, std::shared_ptr<const address_set> balancers);
     ~listener();
     listener(const listener&) = delete;
     void on_io(std::uint32_t events) override;
@@ -29,6 +30,7 @@ private:
 
     worker& worker_;
     std::size_t service_;
+    std::shared_ptr<const address_set> balancers_;
     int fd_;
     int reserve_;
     io_watch watch_;
@@ -52,7 +54,7 @@ public:
 
     /// Before start(): takes over listening sockets.
     void add_service(std::unique_ptr<shard> s) { shards_.push_back(std::move(s)); }
-    void add_listener(std::size_t service, int fd);
+    void add_listener(std::size_t service, int fd, std::shared_ptr<const address_set> balancers);
 
     void start();
     /// Any thread. Ends all sessions, then the thread; join() waits for it.

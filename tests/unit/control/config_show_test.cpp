@@ -90,7 +90,7 @@ TEST(ConfigReload, AppliesExactlyWhatNeedsNoRestart) {
     wanted.workers = 2;
     wanted.services[0].hold.timeout = milliseconds(1);
     wanted.services[0].admin.conninfo = "sslmode=require";
-    wanted.services[0].listen[0].port = 1;
+    wanted.services[0].listen[0].address.port = 1;
     wanted.services[0].backends[0].address.port = 1;
     wanted.services[0].backends.insert(wanted.services[0].backends.begin(), {"red", {"h", 1}, {}});
     wanted.services.push_back({});

@@ -47,7 +47,7 @@ TEST(Config, ExampleFileIsValidAndReadAsWritten) {
     ASSERT_THAT(outcome.errors, IsEmpty());
     const service_config* service = outcome.value->find_service("app");
     ASSERT_NE(service, nullptr);
-    EXPECT_THAT(service->listen, ElementsAre(host_port{"127.0.0.1", 6432}));
+    EXPECT_THAT(service->listen, ElementsAre(listen_config{.address = {"127.0.0.1", 6432}}));
     EXPECT_EQ(service->find_backend("green")->address, (host_port{"127.0.0.1", 5433}));
     EXPECT_EQ(service->route, "blue");
     EXPECT_EQ(service->hold.timeout, milliseconds(120'000));
@@ -96,7 +96,11 @@ testing: {move_every: 12}
     const service_config& service = value.services[0];
     EXPECT_THAT(
         service.listen,
-        ElementsAre(host_port{"::", 6432}, host_port{"/run/pg", 6432}, host_port{"/run/pg", 7000})
+        ElementsAre(
+            listen_config{.address = {"::", 6432}},
+            listen_config{.address = {"/run/pg", 6432}},
+            listen_config{.address = {"/run/pg", 7000}}
+        )
     );
     EXPECT_EQ(service.find_backend("blue")->address, (host_port{"/run/postgresql", 5440}));
     EXPECT_EQ(service.auth, (auth_config{auth_method::trust, ""}));
