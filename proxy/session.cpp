@@ -341,11 +341,15 @@ void session::learn(std::string_view custom_setting) {
 void session::terminate(const farewell& last_words) {
     if (!farewell_) {
         farewell_ = last_words;
-        pump_.stop();
-        // Whatever read the startup or the login waits for ends now.
-        if (early_phase_ == session_phase::startup && client_.is_open()) {
+        const bool is_login = early_phase_ == session_phase::login;
+        if (early_phase_ == session_phase::idle) {
+            pump_.stop();
+        }
+        // Whatever read the startup or the login waits for, on either side, ends now.
+        if ((early_phase_ == session_phase::startup || is_login) && client_.is_open()) {
             ::shutdown(client_.fd(), SHUT_RD);
-        } else if (early_phase_ == session_phase::login && leg_ && leg_->io.is_open()) {
+        }
+        if (is_login && leg_ && leg_->io.is_open()) {
             ::shutdown(leg_->io.fd(), SHUT_RDWR);
         }
         wait_.notify();

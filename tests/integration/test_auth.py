@@ -374,3 +374,13 @@ def test_reload_changes_the_method(servers, listed):
         assert login_error(proxy, "alice", PASSWORD) == ""
         assert where_is(before) == "blue"
         before.close()
+
+
+@pytest.mark.parametrize("method", ["passthrough", "scram-sha-256"])
+def test_stop_does_not_wait_for_a_password(servers, listed, method):
+    with proxy_with(servers, method, listed) as proxy, Wire(proxy.host, proxy.port) as wire:
+        wire.send(startup("alice", "postgres"))
+        assert wire.read().kind == "R"
+        proxy.stop()
+        wire.read_to_end()
+        proxy.start()

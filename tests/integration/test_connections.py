@@ -219,6 +219,18 @@ def test_stop_says_57P01_to_every_client(blue):
         Wire(proxy.host, proxy.port)
 
 
+@pytest.mark.parametrize("sent", [b"", startup("postgres", "postgres")[:-5]],
+                         ids=["silent", "half a startup packet"])
+def test_stop_does_not_wait_for_a_client_that_says_nothing(blue, sent):
+    """Their login deadline is a minute; Sluice.stop() waits for 20 s."""
+    proxy = Sluice({"blue": blue})
+    with Wire(proxy.host, proxy.port) as wire:
+        wire.send(sent)
+        proxy.wait_status(lambda s: s["sessions"]["starting"] == 1, "the client")
+        proxy.stop()
+        assert [m.fields()["C"] for m in wire.read_to_end() if m.kind == "E"] in ([], ["57P01"])
+
+
 def test_many_sessions_come_and_go(proxy, blue):
     for _ in range(5):
         wires = [client(proxy, "swarm") for _ in range(50)]
