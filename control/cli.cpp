@@ -8,6 +8,7 @@
 #include <boost/json/serialize.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -15,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <unistd.h>
 
 namespace pgsluice::control {
@@ -121,6 +123,46 @@ std::string write_page(const std::string& path, const outcome& ended) {
     return file ? "" : "cannot write " + path;
 }
 
+/// Prints a batch of events, each by itself, and returns the last one's number.
+std::string print_events(const boost::json::object& result, bool as_json, std::string last) {
+    const boost::json::value* list = result.if_contains("events");
+    if (list == nullptr || !list->is_array()) {
+        return last;
+    }
+    for (const boost::json::value& each : list->get_array()) {
+        if (as_json) {
+            std::printf("%s\n", boost::json::serialize(each).c_str());
+        }
+        last = boost::json::serialize(each.as_object().at("seq"));
+    }
+    if (!as_json) {
+        std::fputs(render_result("events", result).c_str(), stdout);
+    }
+    std::fflush(stdout);
+    return last;
+}
+
+/// The daemon is asked again and again, so that nothing there has to know who looks.
+int show_events(const options& chosen, request asked) {
+    constexpr std::chrono::milliseconds look_again_after{250};
+    const bool follows = asked.has("follow");
+    const progress_sink nobody = [](const boost::json::object&) {
+    };
+    while (true) {
+        const outcome ended = run_command(chosen.socket, asked, nobody);
+        if (!ended.is_done()) {
+            return end_with(ended.exit, ended.error);
+        }
+        const std::string last = asked.text("after", "0");
+        asked.arguments["after"] = print_events(ended.result, chosen.json, last);
+        asked.arguments.erase("last");
+        if (!follows) {
+            return static_cast<int>(exit_code::done);
+        }
+        std::this_thread::sleep_for(look_again_after);
+    }
+}
+
 int give(const options& chosen, const given_command& given) {
     std::map<std::string, std::string, std::less<>> arguments;
     for (const auto& [name, text] : given.texts) {
@@ -147,6 +189,9 @@ int give(const options& chosen, const given_command& given) {
     const auto request = make_request(given.what->name, chosen.service, std::move(arguments));
     if (!request) {
         return end_with(exit_code::usage, request.error().message);
+    }
+    if (given.what->id == command_id::events) {
+        return show_events(chosen, *request);
     }
     progress_line progress;
     const outcome ended =

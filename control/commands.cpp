@@ -80,6 +80,13 @@ constexpr command_argument admit_arguments[] = {
      .type = argument_type::flag,
      .help = "let new clients outside wait, at most hold.timeout (default)"},
 };
+constexpr command_argument events_arguments[] = {
+    {.name = "last", .help = "only so many, the newest (default 50; 0 for all)"},
+    {.name = "after", .help = "only what came after the event of this number"},
+    {.name = "follow",
+     .type = argument_type::flag,
+     .help = "go on with each new event, until it is interrupted"},
+};
 constexpr command_argument shutdown_arguments[] = {
     {.name = "drain",
      .type = argument_type::flag,
@@ -125,6 +132,10 @@ constexpr command table[] = {
      .needs_service = true,
      .help = "every check that a cutover makes, changing nothing; 0 when none of them is an error",
      .arguments = preflight_arguments},
+    {.id = command_id::events,
+     .name = "events",
+     .help = "the journal: what was intended and done, oldest first",
+     .arguments = events_arguments},
     {.id = command_id::abort,
      .name = "abort",
      .needs_service = true,
@@ -143,7 +154,6 @@ constexpr command table[] = {
      .arguments = shutdown_arguments},
     {.id = command_id::later, .name = "drain", .help = "not in this version"},
     {.id = command_id::later, .name = "readonly", .help = "not in this version"},
-    {.id = command_id::later, .name = "events", .help = "not in this version"},
 };
 
 failure wrong(std::string message) {

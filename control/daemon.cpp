@@ -1,6 +1,7 @@
 // Start, stop and reload of the whole, and which part answers which command.
 #include "control/daemon.hpp"
 
+#include "control/events.hpp"
 #include "control/logging.hpp"
 #include "control/nearest.hpp"
 #include "control/settings.hpp"
@@ -12,6 +13,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <charconv>
+#include <optional>
 #include <unistd.h>
 
 namespace pgsluice::control {
@@ -254,8 +257,9 @@ result<service_operations*> daemon::find_service(const std::string& name) {
 }
 
 outcome daemon::run(const request& given, const progress_sink& tell) {
-    const bool is_change =
-        given.what->id != command_id::status && given.what->id != command_id::sessions;
+    const bool is_change = given.what->id != command_id::status &&
+                           given.what->id != command_id::sessions &&
+                           given.what->id != command_id::events;
     if (is_change) {
         spdlog::info(
             "command name={} by={} request={}",
@@ -302,6 +306,8 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return service->rollback(given, tell);
     case command_id::preflight:
         return service->preflight(given, tell);
+    case command_id::events:
+        return events(given);
     case command_id::abort:
         return service->abort();
     case command_id::admit:
@@ -314,6 +320,33 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         break;
     }
     return outcome::of(exit_code::usage, "not in this version");
+}
+
+outcome daemon::events(const request& given) const {
+    constexpr std::string_view last_default = "50";
+    event_filter wanted{.service = given.service, .after = 0, .last = 0};
+    const auto number = [&given](std::string_view name, std::string_view initial) {
+        const std::string text = given.text(name, initial);
+        std::uint64_t value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        const bool is_whole = error == std::errc{} && end == text.data() + text.size();
+        return is_whole ? std::optional(value) : std::nullopt;
+    };
+    const auto after = number("after", "0");
+    const auto last = number("last", given.has("after") ? "0" : last_default);
+    if (!after || !last) {
+        return outcome::of(
+            exit_code::usage,
+            std::string(after ? "--last" : "--after") + " is not valid, expected a whole number"
+        );
+    }
+    wanted.after = *after;
+    wanted.last = *last;
+    const auto records = log_->read();
+    if (!records) {
+        return outcome::of(exit_code::failed, records.error().message);
+    }
+    return outcome::done({{"events", events_json(*records, wanted)}});
 }
 
 outcome daemon::status(const request& given) {

@@ -52,6 +52,7 @@ private:
     outcome run(const request& given, const progress_sink& tell);
     outcome run_on_service(const request& given, const progress_sink& tell);
     outcome status(const request& given);
+    outcome events(const request& given) const;
     outcome shut_down(const request& given);
     result<service_operations*> find_service(const std::string& name);
 

@@ -144,6 +144,19 @@ journal::append(std::string_view service, std::string_view kind, boost::json::ob
     return record;
 }
 
+result<std::vector<journal_record>> journal::read() const {
+    const std::lock_guard guard(mutex_);
+    const auto text = read_all(file_.get(), path());
+    if (!text) {
+        return text.error();
+    }
+    auto decoded = decode_journal(*text);
+    if (!decoded) {
+        return decoded.error();
+    }
+    return std::move(decoded->records);
+}
+
 bool journal::is_broken() const {
     const std::lock_guard guard(mutex_);
     return is_broken_;

@@ -37,6 +37,8 @@ public:
     result<journal_record>
     append(std::string_view service, std::string_view kind, boost::json::object payload);
     bool is_broken() const;
+    /// What the file holds now, oldest first. May be called from any thread.
+    result<std::vector<journal_record>> read() const;
 
     /// Replaces the file by `kept`, numbered anew from 1, atomically: a crash leaves either file
     /// whole. replayed() becomes `kept`.

@@ -255,6 +255,22 @@ std::string render_sessions(const json::object& result) {
     );
 }
 
+/// One line an event; not aligned, so that --follow can go on where it was.
+std::string render_events(const json::object& result) {
+    std::string out;
+    const json::array* list = array_in(result, "events");
+    for (const json::value& each : list == nullptr ? json::array() : *list) {
+        const json::object& row = each.as_object();
+        std::string line = field_text(row, "at");
+        for (const char* field : {"service", "event", "text"}) {
+            const std::string text = field_text(row, field);
+            line += text.empty() ? "" : "  " + cell(text, text.size());
+        }
+        out += line + "\n";
+    }
+    return out;
+}
+
 /// One line a verdict; below a finding, in full so that it can be copied, what mends it.
 std::string render_verdicts(const json::object& result) {
     std::size_t name_width = 0;
@@ -346,6 +362,9 @@ std::string render_result(std::string_view command_name, const json::object& res
     }
     if (command_name == "sessions") {
         return render_sessions(result);
+    }
+    if (command_name == "events") {
+        return render_events(result);
     }
     if (command_name == "preflight") {
         return render_verdicts(result);
