@@ -80,6 +80,14 @@ constexpr command_argument admit_arguments[] = {
      .type = argument_type::flag,
      .help = "let new clients outside wait, at most hold.timeout (default)"},
 };
+constexpr command_argument drain_arguments[] = {
+    {.name = "timeout",
+     .type = argument_type::duration,
+     .help = "how long to wait for their boundaries (default 10s); who is left then goes on"},
+    {.name = "backend", .help = "only sessions on this backend"},
+    {.name = "user", .help = "only sessions of this user"},
+    {.name = "cidr", .help = "only clients from this range of addresses, or local"},
+};
 constexpr command_argument events_arguments[] = {
     {.name = "last", .help = "only so many, the newest (default 50; 0 for all)"},
     {.name = "after", .help = "only what came after the event of this number"},
@@ -132,6 +140,11 @@ constexpr command table[] = {
      .needs_service = true,
      .help = "every check that a cutover makes, changing nothing; 0 when none of them is an error",
      .arguments = preflight_arguments},
+    {.id = command_id::drain,
+     .name = "drain",
+     .needs_service = true,
+     .help = "end sessions at their next boundary with 57P01; new connections go on",
+     .arguments = drain_arguments},
     {.id = command_id::events,
      .name = "events",
      .help = "the journal: what was intended and done, oldest first",
@@ -152,7 +165,6 @@ constexpr command table[] = {
      .name = "shutdown",
      .help = "end every session with 57P01 and exit",
      .arguments = shutdown_arguments},
-    {.id = command_id::later, .name = "drain", .help = "not in this version"},
     {.id = command_id::later, .name = "readonly", .help = "not in this version"},
 };
 

@@ -28,6 +28,7 @@ enum class command_id : std::uint8_t {
     cutover,
     rollback,
     preflight,
+    drain,
     events,
     abort,
     admit,

@@ -306,6 +306,8 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return service->rollback(given, tell);
     case command_id::preflight:
         return service->preflight(given, tell);
+    case command_id::drain:
+        return service->drain(given, tell);
     case command_id::events:
         return events(given);
     case command_id::abort:

@@ -22,14 +22,6 @@ constexpr milliseconds progress_every{200};
 /// How long sessions that were ended may take to be gone.
 constexpr milliseconds termination_grace{10'000};
 
-json::array blockers_json(const std::vector<proxy::session_info>& blockers) {
-    json::array rows;
-    for (const proxy::session_info& session : blockers) {
-        rows.push_back(blocker_json(session));
-    }
-    return rows;
-}
-
 }  // namespace
 
 service_operations::service_operations(
@@ -109,7 +101,7 @@ outcome service_operations::abort() {
         return outcome::of(exit_code::refused, "nothing is running that could be aborted");
     }
     const std::lock_guard guard(mutex_);
-    const bool was_move = name == "cutover" || name == "retarget";
+    const bool was_move = name == "cutover" || name == "retarget" || name == "rollback";
     if (was_move && cutover_ && cutover_->outcome != "aborted") {
         return outcome::of(
             exit_code::refused, "the " + name + " was past its commit point: " + cutover_->outcome

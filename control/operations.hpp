@@ -60,6 +60,7 @@ public:
     outcome abort();
     /// Refused while another operation runs; a pause that stands is none.
     outcome admit(const request& given);
+    outcome drain(const request& given, const progress_sink& tell);
     outcome sessions(const request& given);
     boost::json::object status();
 

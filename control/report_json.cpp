@@ -179,6 +179,14 @@ json::object session_json(const proxy::session_info& session) {
     };
 }
 
+json::array blockers_json(const std::vector<proxy::session_info>& blockers) {
+    json::array rows;
+    for (const proxy::session_info& session : blockers) {
+        rows.push_back(blocker_json(session));
+    }
+    return rows;
+}
+
 json::object blocker_json(const proxy::session_info& session) {
     const bool is_in_transaction = session.phase == proxy::session_phase::in_transaction;
     return {

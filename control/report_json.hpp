@@ -27,6 +27,9 @@ outcome rehearsal_outcome(const cutover_request& asked, const rehearsal& found);
 /// One row of `sessions`.
 boost::json::object session_json(const proxy::session_info& session);
 
+/// Those that keep an operation from its end.
+boost::json::array blockers_json(const std::vector<proxy::session_info>& blockers);
+
 /// One of those that kept a pause from completing: pid, user, database, application, address,
 /// transaction age, state, query.
 boost::json::object blocker_json(const proxy::session_info& session);

@@ -1,9 +1,11 @@
 #pragma once
 
 #include "protocol/errors.hpp"
+#include "proxy/admission.hpp"
 #include "proxy/route.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +48,7 @@ struct session_info {
     milliseconds phase_age{
         0};              ///< since the last change between idle, active, in_transaction, parked
     bool waits = false;  ///< held, and the client has sent something
+    bool is_draining = false;      ///< to be ended at its boundary
     bool is_admitted = true;       ///< its address is in the admitted set
     std::uint64_t moves = 0;       ///< backend connections it has left behind
     std::string query;             ///< the beginning of the last statement text seen on the wire
@@ -59,6 +62,13 @@ struct move_order {
     bool standby = false;  ///< `to` is a hot standby now and will be promoted before the switch
 };
 
+/// Which sessions a drain is about; what is not given is any.
+struct drain_filter {
+    std::optional<std::uint32_t> backend{};  ///< index into service_settings::backends
+    std::string user{};
+    address_set from = address_set::all();
+};
+
 /// Sums over all workers, taken from what each published last. A worker publishes after every batch
 /// of events in which one of these changed, so a wait on them needs no polling.
 struct service_progress {
@@ -67,6 +77,7 @@ struct service_progress {
     std::uint32_t parked = 0;
     /// After hold_long(): held, still to park; or busy since before it, so that it may become long.
     std::uint32_t long_running = 0;
+    std::uint32_t draining = 0;  ///< after drain(): not ended yet
     // the rest is zero unless a move order stands
     std::uint32_t prepared = 0;   ///< have a logged-in spare that carries the state last captured
     std::uint32_t preparing = 0;  ///< being captured or prepared, or waiting for their turn

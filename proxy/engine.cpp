@@ -345,6 +345,23 @@ engine::terminate(service_id service, std::span<const session_id> ids, const far
     return found;
 }
 
+std::size_t
+engine::drain(service_id service, const drain_filter& which, const farewell& last_words) {
+    std::atomic<std::size_t> found{0};
+    parts_->on_all(service, [&](shard& s) {
+        found += s.drain(which, last_words);
+        s.publish_now();
+    });
+    return found;
+}
+
+void engine::end_drain(service_id service) {
+    parts_->on_all(service, [](shard& s) {
+        s.end_drain();
+        s.publish_now();
+    });
+}
+
 std::vector<std::int32_t> engine::backend_pids(service_id service, std::uint32_t backend) {
     std::mutex mutex;
     std::vector<std::int32_t> pids;

@@ -117,6 +117,15 @@ public:
     /// What has been learned so far, sorted.
     std::vector<std::string> custom_settings(service_id service) const;
 
+    // --- draining ---------------------------------------------------------------------------
+
+    /// Ends the sessions that `which` describes and that are past their login, each at its next
+    /// boundary, telling the client `farewell`; new ones go on. Returns how many there are;
+    /// progress().draining tells how many are left.
+    std::size_t drain(service_id service, const drain_filter& which, const farewell& farewell);
+    /// Whoever is left goes on.
+    void end_drain(service_id service);
+
     // --- ending -----------------------------------------------------------------------------
 
     /// Ends the sessions named, wherever they are, telling the client `farewell` as a FATAL error;

@@ -27,6 +27,10 @@ task<bool> session::act_at_boundary() {
         co_await go_over();
         co_return true;
     }
+    if (drained_with_) {
+        terminate(*drained_with_);
+        co_return true;
+    }
     if (stage_ == move_stage::granted) {
         co_await capture_for_order();
         co_return true;
@@ -95,7 +99,7 @@ void session::note_hold() {
 }
 
 bool session::is_held() const noexcept {
-    return !shard_.gate_open() || !inside_ || held_back_;
+    return !shard_.gate_open() || !inside_ || held_back_ || drained_with_;
 }
 
 bool session::is_refused() const noexcept {
@@ -158,6 +162,26 @@ void session::go_on() {
     }
     if (!pump_.parked() && stage_ != move_stage::granted) {
         pump_.open();
+    }
+}
+
+bool session::drain(const drain_filter& which, const farewell& last_words) {
+    const bool is_meant = early_phase_ == session_phase::idle && !ending_ && !farewell_ &&
+                          (!which.backend || (leg_ && leg_->backend == *which.backend)) &&
+                          (which.user.empty() || startup_->user() == which.user) &&
+                          which.from.contains(source_);
+    if (!is_meant) {
+        return false;
+    }
+    drained_with_ = last_words;
+    pump_.close();
+    wait_.notify();
+    return true;
+}
+
+void session::end_drain() {
+    if (std::exchange(drained_with_, std::nullopt) && !ending_) {
+        go_on();
     }
 }
 

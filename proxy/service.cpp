@@ -38,6 +38,7 @@ service_progress service::sum() const {
         total.sessions += share.sessions;
         total.parked += share.parked;
         total.long_running += share.long_running;
+        total.draining += share.draining;
         total.prepared += share.prepared;
         total.preparing += share.preparing;
         total.settled += share.settled;

@@ -392,6 +392,7 @@ session_info session::info() const {
     row.phase_age = since_ms(early_phase_ == session_phase::idle ? pump_.since() : born_);
     row.waits = waits();
     row.is_admitted = inside_;
+    row.is_draining = is_draining() && !farewell_;
     row.moves = moves_;
     row.query = pump_.tap().last_text();
     row.pins = pins_;

@@ -80,6 +80,7 @@ public:
     steady_time waiting_since() const noexcept { return waiting_since_; }
     bool switching() const noexcept { return switching_; }
     bool held_back() const noexcept { return held_back_; }
+    bool is_draining() const noexcept { return drained_with_.has_value(); }
     /// Has to park or to stay parked: by the gate, the admitted set or a drain's first pass.
     bool is_held() const noexcept;
     bool works_since_before(steady_time t) const noexcept;
@@ -93,6 +94,9 @@ public:
     void go_on();  ///< unless something else holds it
     /// Parks at its next boundary if its work takes, or has lately taken, that long.
     void hold_if_long(steady_time now, milliseconds threshold);
+    /// Whether it is one of them; it ends at its next boundary, unless end_drain() comes before.
+    bool drain(const drain_filter& which, const farewell& last_words);
+    void end_drain();
     void order_given();
     void order_ended();
     void grant();        ///< its turn to be captured
@@ -206,10 +210,11 @@ private:
     bool inside_;             ///< source_ is in the admitted set, as last looked up
     bool held_back_ = false;  ///< parks although the gate is open: hold_if_long()
     std::optional<farewell> farewell_;
-    bool stranger_ = true;             ///< see service::try_greet()
-    bool has_place_ = false;           ///< counts against max_connections
-    protocol::credentials known_;      ///< what the client can be logged in with again
-    bool answers_for_client_ = false;  ///< with `known_`; else the backend asks the client
+    std::optional<farewell> drained_with_;  ///< what it is told at its next boundary
+    bool stranger_ = true;                  ///< see service::try_greet()
+    bool has_place_ = false;                ///< counts against max_connections
+    protocol::credentials known_;           ///< what the client can be logged in with again
+    bool answers_for_client_ = false;       ///< with `known_`; else the backend asks the client
     bool asked_credentials_ = false;
     bool lexing_changed_ = false;
     bool client_hung_up_ = false;

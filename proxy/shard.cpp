@@ -126,6 +126,20 @@ void shard::close_gate() {
     changed();
 }
 
+std::size_t shard::drain(const drain_filter& which, const farewell& last_words) {
+    drains_ = true;
+    std::size_t found = 0;
+    for_each([&](session& s) { found += s.drain(which, last_words) ? 1 : 0; });
+    changed();
+    return found;
+}
+
+void shard::end_drain() {
+    drains_ = false;
+    for_each([](session& s) { s.end_drain(); });
+    changed();
+}
+
 void shard::hold_long(milliseconds threshold) {
     const steady_time now = reactor::now();
     if (!std::exchange(holds_long_, true)) {
@@ -261,7 +275,7 @@ void shard::after_batch() {
             log_end(error);
         });
     }
-    if (changed_ && (!gate_open_ || order_ || holds_long_)) {
+    if (changed_ && (!gate_open_ || order_ || holds_long_ || drains_)) {
         publish_now();
     }
 }
@@ -334,6 +348,7 @@ service_progress shard::count() const {
         const bool is_parked = phase == session_phase::parked || phase == session_phase::moving;
         sum.parked += is_parked ? 1 : 0;
         const bool may_be_long = s->held_back() || s->works_since_before(holds_long_since_);
+        sum.draining += s->is_draining() ? 1 : 0;
         sum.long_running += holds_long_ && may_be_long && !is_parked ? 1 : 0;
         sum.to_switch += s->switching() ? 1 : 0;
         if (!order_) {

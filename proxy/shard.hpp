@@ -55,6 +55,8 @@ public:
     const admission& admitted() const noexcept { return *admitted_; }
     /// Parks the sessions whose work is long; everybody else goes on. open_gate() releases them.
     void hold_long(milliseconds threshold);
+    std::size_t drain(const drain_filter& which, const farewell& last_words);
+    void end_drain();
     const std::optional<move_order>& order() const noexcept { return order_; }
     bool promoted() const noexcept { return promoted_; }
     const farewell& left_behind() const noexcept { return left_behind_; }
@@ -121,6 +123,7 @@ private:
     route route_;
     bool gate_open_;
     std::shared_ptr<const admission> admitted_;  ///< never null
+    bool drains_ = false;
     bool holds_long_ = false;
     steady_time holds_long_since_{};
     std::optional<move_order> order_;

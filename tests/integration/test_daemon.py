@@ -94,7 +94,7 @@ def test_no_daemon_exits_with_3(tmp_path):
 
 
 def test_commands_of_later_versions_say_so(tmp_path):
-    for command in ["drain", "readonly on"]:
+    for command in ["readonly on"]:
         code, _out, err = run("sluicectl", *command.split())
         assert code == 2 and "not in this version" in err, command
 

@@ -72,7 +72,7 @@ TEST(Commands, WrongRequestsSayWhatWasExpected) {
         {"{\"command\":\"status\"", "not a JSON object"},
         {"{}", "no command is given, expected status, sessions"},
         {R"({"command":"stats"})", "did you mean \"status\"?"},
-        {R"({"command":"drain"})", "\"drain\" is not in this version"},
+        {R"({"command":"readonly"})", "\"readonly\" is not in this version"},
         {R"({"command":1})", "\"command\" is not valid in a request"},
         {R"({"command":"status","extra":1})", "\"extra\" is not valid in a request"},
         {R"({"command":"status","arguments":{"x":1}})", "argument \"x\" is not a text or flag"},

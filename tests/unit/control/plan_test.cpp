@@ -130,6 +130,7 @@ TEST(PauseLimit, EndsAPauseWhateverTheStepsMayTake) {
     fake_world fake;
     auto request = asked(replication_kind::logical);
     request.pause_limit = std::chrono::milliseconds{30};
+    request.prepare_timeout = std::chrono::milliseconds{1};  // the fake never gets there either
     request.drain_timeout = std::chrono::hours{1};
     request.long_transaction = {};
     fake.never_parks = true;

@@ -1,0 +1,102 @@
+// `drain`: sessions end one after the other, each where it can lose nothing.
+#include "control/nearest.hpp"
+#include "control/operations.hpp"
+#include "control/report_json.hpp"
+#include "control/settings.hpp"
+#include "control/steps.hpp"
+
+#include <algorithm>
+
+namespace pgsluice::control {
+namespace {
+
+using clock = limits::clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds timeout_default{10'000};
+constexpr milliseconds progress_every{200};
+
+bool is_over(const proxy::service_progress& p) {
+    return p.draining == 0;
+}
+
+/// Which sessions the command is about, or what is wrong with its arguments.
+result<proxy::drain_filter> read_filter(const request& given, const service_config& service) {
+    proxy::drain_filter which;
+    which.user = given.text("user");
+    if (const std::string name = given.text("backend"); !name.empty()) {
+        if (service.find_backend(name) == nullptr) {
+            std::vector<std::string_view> names;
+            for (const backend_config& backend : service.backends) {
+                names.push_back(backend.name);
+            }
+            return failure{
+                "22023",
+                "\"" + name + "\" is not a backend of service " + service.name + ", expected " +
+                    one_of(names) + did_you_mean(name, names),
+                {},
+                {}};
+        }
+        which.backend = backend_index(service, name);
+    }
+    if (given.has("cidr")) {
+        const std::vector<std::string> tokens{given.text("cidr")};
+        auto from = proxy::address_set::parse(tokens);
+        if (!from) {
+            return from.error();
+        }
+        which.from = std::move(*from);
+    }
+    return which;
+}
+
+}  // namespace
+
+outcome service_operations::drain(const request& given, const progress_sink& tell) {
+    const auto own = begin("drain");
+    if (!own) {
+        return busy();
+    }
+    const auto which = read_filter(given, *settings());
+    if (!which) {
+        return outcome::of(exit_code::usage, which.error().message);
+    }
+    const proxy::farewell words{
+        "57P01",
+        "terminating connection due to administrator command",
+        "Service \"" + name() + "\" is being drained.",
+        "Reconnect: new sessions work."};
+    const auto started = clock::now();
+    const auto deadline = started + given.duration("timeout", timeout_default);
+    const std::size_t meant = around_.engine.drain(id_, *which, words);
+    bool is_done = false;
+    while (!is_done && !aborted_ && clock::now() < deadline) {
+        is_done = traffic_.wait(is_over, std::min(deadline, clock::now() + progress_every));
+        const auto waited = std::chrono::duration_cast<milliseconds>(clock::now() - started);
+        const std::size_t left = traffic_.progress().draining;
+        tell(
+            {{"step", "drain"},
+             {"text", std::to_string(left) + " of " + counted(meant, "session") + " left"},
+             {"elapsed_ms", waited.count()}}
+        );
+    }
+    auto left = traffic_.sessions();
+    std::erase_if(left, [](const proxy::session_info& each) { return !each.is_draining; });
+    around_.engine.end_drain(id_);
+    const auto waited = std::chrono::duration_cast<milliseconds>(clock::now() - started);
+    boost::json::object result{{"ended", meant - left.size()}, {"waited_ms", waited.count()}};
+    if (left.empty()) {
+        return outcome::done(std::move(result));
+    }
+    result["left"] = blockers_json(left);
+    const std::string who = counted(left.size(), "session");
+    return aborted_
+               ? outcome::of(exit_code::failed, "the drain was ended, " + who + " go on", result)
+               : outcome::of(
+                     exit_code::deadline,
+                     who + " did not come to a boundary in time and go on",
+                     result
+                 );
+}
+
+}  // namespace pgsluice::control
