@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from support.cluster import wait_until
+from support.gate import connect, open_gate  # noqa: F401  pylint: disable=unused-import
 from support.sluice import Sluice
 from support.wire import (Wire, bind, copy_data, copy_done, describe_portal, errors_of, execute,
                           flush, kinds, parse, query, rows_of, startup, sync)
@@ -17,31 +18,6 @@ def proxy(blue):
     blue.query("CREATE TABLE gate (a int)")
     with Sluice({"blue": blue}) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def open_gate(request):
-    """Each test leaves an open gate and no sessions to the next one."""
-    yield
-    if "proxy" in request.fixturenames:
-        shared = request.getfixturevalue("proxy")
-        shared.ctl("resume", check=False)
-        shared.wait_status(lambda s: s["sessions"]["total"] == 0 and s["gate"] == "open",
-                           "an empty service with an open gate")
-
-
-@pytest.fixture
-def connect(proxy):
-    """Opens sessions that are closed at the end of the test."""
-    opened = []
-
-    def one(name="test", to=proxy, **options):
-        opened.append(Wire(to.host, to.port, "postgres", application_name=name, **options))
-        return opened[-1]
-
-    yield one
-    for wire in opened:
-        wire.close()
 
 
 def gate(proxy):
