@@ -69,8 +69,8 @@ public:
         std::function<std::vector<std::int32_t>()> ours{};
         std::set<std::pair<std::string, std::string>> logins{};  ///< (user, database) connected
     };
-    /// Every check, changing nothing. Fails only when it could not be carried out at all; findings
-    /// are rows.
+    /// Every check, without touching data. Fails only when it could not be carried out at all;
+    /// findings are rows.
     virtual step_result<std::vector<check_row>> preflight(const expectations&, limits) = 0;
     /// Custom setting names ("app.tenant") that the catalogs of these databases mention.
     virtual step_result<std::vector<std::string>>
