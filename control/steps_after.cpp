@@ -69,8 +69,9 @@ step_result<std::string> follow_back(cutover_state& state, limits until) {
     if (auto ok = state.world.servers.follow_back(until); !ok) {
         step_failure why = ok.error();
         why.text = "the way back is not running: " + why.text;
-        why.hint = "when " + state.asked.from + " is back: ALTER SUBSCRIPTION … ENABLE there; " +
-                   state.asked.to + " keeps its write-ahead log until then";
+        if (why.hint.empty()) {
+            why.hint = "when " + state.asked.from + " is back, enable its subscription";
+        }
         return why;
     }
     return state.asked.from + " follows " + state.asked.to + ": `rollback` leads back";

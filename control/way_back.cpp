@@ -82,7 +82,11 @@ step_result<void> publish(pg_client& to, const way_back& wanted, const limits& u
         return step_failure{
             setback::failed,
             "subscription " + wanted.subscription + " on " + to.server() + " has no tables",
-            "ALTER SUBSCRIPTION … REFRESH PUBLICATION there",
+            fmt::format(
+                "on {}: ALTER SUBSCRIPTION {} REFRESH PUBLICATION",
+                to.server(),
+                identifier(wanted.subscription)
+            ),
             {}};
     }
     return run(
@@ -166,10 +170,6 @@ prepare_way_back(pg_client& from, pg_client& to, const way_back& wanted, limits 
     if (!done) {
         return explained(done.error(), from);
     }
-    return prepare_mark(to, until);
-}
-
-step_result<void> prepare_mark(pg_client& to, limits until) {
     return to.prepare("mark_way_back", advance, until);
 }
 
@@ -189,8 +189,10 @@ step_result<void> mark_way_back(pg_client& to, const way_back& wanted, limits un
     return {};
 }
 
+namespace {
+
 step_result<void>
-follow_back(pg_client& from, pg_client& to, const way_back& wanted, limits until) {
+turn_round(pg_client& from, pg_client& to, const way_back& wanted, const limits& until) {
     const std::vector<std::string> values{wanted.subscription};
     auto present =
         to.query("SELECT subslotname FROM pg_subscription WHERE subname = $1", values, until);
@@ -211,6 +213,25 @@ follow_back(pg_client& from, pg_client& to, const way_back& wanted, limits until
         from, fmt::format("ALTER SUBSCRIPTION {} ENABLE", identifier(wanted.subscription)), until
     );
     return done ? await_worker(from, wanted, until) : done;
+}
+
+}  // namespace
+
+step_result<void>
+follow_back(pg_client& from, pg_client& to, const way_back& wanted, limits until) {
+    auto done = turn_round(from, to, wanted, until);
+    if (!done) {
+        step_failure why = done.error();
+        why.hint = fmt::format(
+            "on {0}, in a session with default_transaction_read_only = off: ALTER SUBSCRIPTION {1} "
+            "ENABLE; {2} keeps write-ahead log for {0} until then",
+            from.server(),
+            identifier(wanted.subscription),
+            to.server()
+        );
+        return why;
+    }
+    return {};
 }
 
 step_result<void>

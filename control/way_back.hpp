@@ -26,12 +26,10 @@ std::string way_back_slot(std::string_view service);
 
 /// Makes publication and slot on `to` and a disabled subscription on `from`, for the tables that
 /// the present subscription has. Replaces what an interrupted attempt left. Fails when `from` has a
-/// subscription of that name that is not ours, or cannot reach `to`.
+/// subscription of that name that is not ours, or cannot reach `to`. Also parses the
+/// statement of mark_way_back().
 step_result<void>
 prepare_way_back(pg_client& from, pg_client& to, const way_back& wanted, limits until);
-
-/// Parses the statement of mark_way_back().
-step_result<void> prepare_mark(pg_client& to, limits until);
 
 /// What `to` has written until now will not go back to `from`.
 step_result<void> mark_way_back(pg_client& to, const way_back& wanted, limits until);
