@@ -53,18 +53,8 @@ constexpr command_argument cutover_arguments[] = {
      .choices = pinned_policies,
      .help = "sessions that cannot be moved (default: cutover.on_pinned)"},
 };
-constexpr command_argument rollback_arguments[] = {
-    {.name = "dry-run",
-     .type = argument_type::flag,
-     .help = "print the plan with live readings, change nothing"},
-    {.name = "timeout",
-     .type = argument_type::duration,
-     .help = "deadline of all steps up to the commit point together (default 10m)"},
-    {.name = "on-pinned",
-     .type = argument_type::choice,
-     .choices = pinned_policies,
-     .help = "sessions that cannot be moved (default: cutover.on_pinned)"},
-};
+/// A rollback knows where it leads and has no plan: the arguments after those two.
+constexpr auto rollback_arguments = std::span(cutover_arguments).subspan<2>();
 constexpr command_argument preflight_arguments[] = {
     {.name = "to", .is_required = true, .help = "the new backend"},
     {.name = "html", .help = "file that sluicectl writes the verdicts to, as a page"},
@@ -138,7 +128,8 @@ constexpr command table[] = {
     {.id = command_id::preflight,
      .name = "preflight",
      .needs_service = true,
-     .help = "every check that a cutover makes, changing nothing; 0 when none of them is an error",
+     .help =
+         "every check that a cutover makes, without touching data; 0 when none of them is an error",
      .arguments = preflight_arguments},
     {.id = command_id::drain,
      .name = "drain",

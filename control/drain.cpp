@@ -1,5 +1,4 @@
 // `drain`: sessions end one after the other, each where it can lose nothing.
-#include "control/nearest.hpp"
 #include "control/operations.hpp"
 #include "control/report_json.hpp"
 #include "control/settings.hpp"
@@ -26,16 +25,7 @@ result<proxy::drain_filter> read_filter(const request& given, const service_conf
     which.user = given.text("user");
     if (const std::string name = given.text("backend"); !name.empty()) {
         if (service.find_backend(name) == nullptr) {
-            std::vector<std::string_view> names;
-            for (const backend_config& backend : service.backends) {
-                names.push_back(backend.name);
-            }
-            return failure{
-                "22023",
-                "\"" + name + "\" is not a backend of service " + service.name + ", expected " +
-                    one_of(names) + did_you_mean(name, names),
-                {},
-                {}};
+            return no_such_backend(service, name);
         }
         which.backend = backend_index(service, name);
     }

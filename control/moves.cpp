@@ -2,7 +2,6 @@
 // service's traffic, its servers, its journal and whoever watches.
 #include "control/duration.hpp"
 #include "control/fault.hpp"
-#include "control/nearest.hpp"
 #include "control/operations.hpp"
 #include "control/plan.hpp"
 #include "control/record_json.hpp"
@@ -125,16 +124,7 @@ result<cutover_request> service_operations::make_move(
     const config_pointer& service, const request& given, std::string_view to, bool retarget
 ) {
     if (service->find_backend(to) == nullptr) {
-        std::vector<std::string_view> names;
-        for (const backend_config& backend : service->backends) {
-            names.push_back(backend.name);
-        }
-        return failure{
-            "22023",
-            "\"" + std::string(to) + "\" is not a backend of service " + service->name +
-                ", expected " + one_of(names) + did_you_mean(to, names),
-            {},
-            {}};
+        return no_such_backend(*service, to);
     }
     cutover_request asked;
     asked.id = new_id();

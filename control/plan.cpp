@@ -2,6 +2,7 @@
 #include "control/plan.hpp"
 
 #include "control/config_section.hpp"
+#include "control/settings.hpp"
 
 #include <fstream>
 #include <sstream>
@@ -36,16 +37,8 @@ std::string take_backend(
     const std::string text = value.IsScalar() ? value.Scalar() : "";
     map.remove(name);
     if (service.find_backend(text) == nullptr) {
-        std::vector<std::string_view> names;
-        for (const backend_config& backend : service.backends) {
-            names.push_back(backend.name);
-        }
-        errors.push_back(
-            {at.line,
-             at.column,
-             std::string(name) + ": \"" + text + "\" is not a backend of service " + service.name +
-                 ", expected " + one_of(names) + did_you_mean(text, names)}
-        );
+        const failure why = no_such_backend(service, text);
+        errors.push_back({at.line, at.column, std::string(name) + ": " + why.message});
     }
     return text;
 }

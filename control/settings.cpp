@@ -1,6 +1,7 @@
 // The configuration in the data plane's terms.
 #include "control/settings.hpp"
 
+#include "control/nearest.hpp"
 #include "control/users.hpp"
 #include "proxy/admission.hpp"
 #include "proxy/engine.hpp"
@@ -97,6 +98,19 @@ std::uint32_t backend_index(const service_config& service, std::string_view back
     const backend_config* found = service.find_backend(backend);
     PGSLUICE_ASSERT(found != nullptr);
     return static_cast<std::uint32_t>(found - service.backends.data());
+}
+
+failure no_such_backend(const service_config& service, std::string_view name) {
+    std::vector<std::string_view> names;
+    for (const backend_config& backend : service.backends) {
+        names.push_back(backend.name);
+    }
+    return failure{
+        "22023",
+        "\"" + std::string(name) + "\" is not a backend of service " + service.name +
+            ", expected " + one_of(names) + did_you_mean(name, names),
+        {},
+        {}};
 }
 
 }  // namespace pgsluice::control

@@ -28,6 +28,9 @@ result<resolved_service> resolve_service(
     const protocol::secret_key& salt_key
 );
 
+/// `name` is not one of the service's backends: says so, with those there are and the nearest one.
+failure no_such_backend(const service_config& service, std::string_view name);
+
 /// The place of a backend in service_settings::backends; it must be one of the service's.
 std::uint32_t backend_index(const service_config& service, std::string_view backend);
 
