@@ -119,7 +119,8 @@ std::string write_page(const std::string& path, const outcome& ended) {
         return {};
     }
     std::ofstream file(path);
-    file << verdicts_page(ended.result) << std::flush;
+    const bool is_report = ended.result.contains("steps");
+    file << (is_report ? report_page(ended.result) : verdicts_page(ended.result)) << std::flush;
     return file ? "" : "cannot write " + path;
 }
 

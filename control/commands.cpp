@@ -42,6 +42,7 @@ constexpr command_argument retarget_arguments[] = {
 constexpr command_argument cutover_arguments[] = {
     {.name = "to", .is_required = true, .help = "the new backend"},
     {.name = "plan", .help = "file with deviations from the configured steps"},
+    {.name = "html", .help = "file that sluicectl writes the report to, as a page"},
     {.name = "dry-run",
      .type = argument_type::flag,
      .help = "print the plan with live readings, change nothing"},

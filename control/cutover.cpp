@@ -190,6 +190,7 @@ cutover_report go_back(cutover_state& state, const step_failure& why) {
         report.hint = why.hint;
         keep_unfencing(state, why.text);
     }
+    report.stalls = state.world.service.stalls();
     tell_where_we_are(state, why);
     if (state.asked.has_abort) {
         const limits until{clock::now() + state.asked.hook_timeout, &state.world.stopping};
@@ -206,6 +207,7 @@ cutover_report finish(cutover_state& state) {
         report.fence_stands = state.memory;
     }
     report.pause = figures_of(state);
+    report.stalls = state.world.service.stalls();
     report.text = counted(report.switched, "session") + " moved from " + state.asked.from + " to " +
                   state.asked.to;
     std::string notes;
@@ -285,6 +287,7 @@ step_failure stopped_or_late(const limits& until, std::string text) {
 
 cutover_report run_cutover(const cutover_request& request, cutover_world world) {
     cutover_state state = new_state(request, world);
+    world.service.count_stalls_anew();
     const std::vector<step> steps = steps_for(request);
     const auto first_drain = std::find_if(steps.begin(), steps.end(), [](const step& one) {
         return one.run == steps::drain_long || one.run == steps::drain;

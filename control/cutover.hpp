@@ -83,6 +83,7 @@ struct cutover_report {
     std::uint32_t lost = 0;                ///< could not follow after the switch
     std::vector<std::string> left_behind;  ///< ended by the policy for pinned sessions
     pause_figures pause{};
+    proxy::stall_histogram stalls{};  ///< of clients, from the cutover's begin to its end
     /// What could not be put back on the old server, which did not answer: it is still read-only.
     /// A restart tries again; a next cutover or retarget must be given it.
     std::optional<fence_memory> fence_left{};

@@ -3,6 +3,7 @@
 #include "control/cutover_record.hpp"
 #include "control/limits.hpp"
 #include "proxy/directive.hpp"
+#include "proxy/stats.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -34,6 +35,8 @@ public:
     virtual proxy::service_progress progress() const = 0;
     virtual std::vector<proxy::session_info> sessions() = 0;
     virtual proxy::route current_route() const = 0;
+    virtual void count_stalls_anew() = 0;
+    virtual proxy::stall_histogram stalls() const = 0;
     virtual bool wait(
         const std::function<bool(const proxy::service_progress&)>& done,
         limits::clock::time_point deadline

@@ -25,6 +25,8 @@ public:
     bool gate_open() const override { return engine_.gate_open(id_); }
     proxy::service_progress progress() const override { return engine_.progress(id_); }
     std::vector<proxy::session_info> sessions() override { return engine_.sessions(id_); }
+    void count_stalls_anew() override { engine_.count_stalls_anew(id_); }
+    proxy::stall_histogram stalls() const override { return engine_.stalls(id_); }
     proxy::route current_route() const override { return engine_.current_route(id_); }
     bool wait(
         const std::function<bool(const proxy::service_progress&)>& done,

@@ -32,6 +32,31 @@ json::array steps_json(const std::vector<step_report>& steps) {
     return rows;
 }
 
+/// The classes that anybody fell into.
+json::array stalls_json(const proxy::stall_histogram& stalls) {
+    json::array rows;
+    for (std::size_t i = 0; i < stalls.counts.size(); ++i) {
+        if (stalls.counts[i] == 0) {
+            continue;
+        }
+        const auto& bounds = proxy::stall_histogram::bounds_ms;
+        const json::value from = i == 0 ? 0 : static_cast<std::int64_t>(bounds[i - 1]);
+        const json::value to =
+            i < bounds.size() ? json::value(static_cast<std::int64_t>(bounds[i])) : nullptr;
+        rows.push_back({{"from_ms", from}, {"to_ms", to}, {"waits", stalls.counts[i]}});
+    }
+    return rows;
+}
+
+/// What the operator can do about a cutover that is done.
+std::string way_back_text(const cutover_request& asked) {
+    if (asked.way_back) {
+        return asked.from + " follows " + asked.to + ": `rollback` leads back and loses nothing";
+    }
+    return "none was prepared (replication.reverse): " + asked.from + " does not get what is " +
+           "written on " + asked.to;
+}
+
 /// Fields that have something to say; a hint belongs to the error line of people too.
 void add_words(json::object& result, const std::string& text, const std::string& hint) {
     result["text"] = text;
@@ -124,6 +149,11 @@ outcome report_outcome(const cutover_request& asked, const cutover_report& repor
     result["drained_ms"] = in_ms(report.pause.drained);
     result["waited_ms"] = in_ms(report.pause.waited);
     result["added_ms"] = in_ms(report.pause.added);
+    result["longest_stall_ms"] = in_ms(report.stalls.longest);
+    if (report.outcome != "aborted" && !asked.retarget) {
+        result["way_back"] = way_back_text(asked);
+    }
+    result["stalls"] = stalls_json(report.stalls);
     result["rows"] = strings(report.rows);
     result["left_behind"] = strings(report.left_behind);
     result["checks"] = checks_json(report.checks);

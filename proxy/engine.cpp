@@ -292,6 +292,20 @@ void engine::interrupt(service_id service) {
     parts_->services[service].interrupt();
 }
 
+void engine::count_stalls_anew(service_id service) {
+    parts_->on_all(service, [](shard& s) { s.count_stalls_anew(); });
+}
+
+stall_histogram engine::stalls(service_id service) const {
+    std::mutex mutex;
+    stall_histogram sum;
+    parts_->on_all(service, [&](shard& s) {
+        const std::lock_guard lock(mutex);
+        sum.add(s.stalls());
+    });
+    return sum;
+}
+
 void engine::order_move(service_id service, move_order order) {
     parts_->on_all(service, [&](shard& s) {
         s.give_order(order);

@@ -90,6 +90,11 @@ public:
     /// Makes the wait under way for the service, or else the next one, return false at once.
     void interrupt(service_id service);
 
+    /// Counts anew how long clients wait.
+    void count_stalls_anew(service_id service);
+    /// Since the last count_stalls_anew(), those who wait still included.
+    stall_histogram stalls(service_id service) const;
+
     // --- moving -----------------------------------------------------------------------------
 
     /// Gives the order: sessions are captured at their next boundary (a pause of about one round

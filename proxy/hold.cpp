@@ -54,6 +54,9 @@ task<bool> session::act_at_boundary() {
         noticed_ = false;
         shard_.changed();
         if (pump_.end() == pump_end::none && pump_.parked() && !farewell_) {
+            if (pump_.waits()) {
+                shard_.count_stall(reactor::now() - waiting_since_);
+            }
             pump_.open();
         }
         co_return true;

@@ -211,6 +211,7 @@ task<bool> session::pass_gate() {
         co_await tell_and_close(std::move(patience_over));
         co_return false;
     }
+    shard_.count_stall(reactor::now() - waiting_since_);
     co_return true;
 }
 

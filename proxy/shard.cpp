@@ -260,6 +260,17 @@ std::size_t shard::terminate(std::span<const session_id> ids, const farewell& la
     return found;
 }
 
+stall_histogram shard::stalls() const {
+    stall_histogram all = stalls_;
+    const steady_time now = reactor::now();
+    for (const auto& [id, s] : sessions_) {
+        if (s->waits()) {
+            all.add(now - s->waiting_since());
+        }
+    }
+    return all;
+}
+
 std::uint32_t shard::turns_max() const noexcept {
     return std::max<std::uint32_t>(1, settings_->moves_in_flight / worker_.peer_count());
 }

@@ -8,6 +8,7 @@
 #include "proxy/route.hpp"
 #include "proxy/service.hpp"
 #include "proxy/session_image.hpp"
+#include "proxy/stats.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -66,6 +67,8 @@ public:
     void leave(session& s);
     void give_turn_back() noexcept;
     void count_switched(bool lost) noexcept;
+    /// A client that had sent something waited this long and goes on.
+    void count_stall(steady_time::duration waited) noexcept { stalls_.add(waited); }
     /// Takes over a leg that its session has left. It is closed some time after the gate has
     /// opened: a server that ends hundreds of backends at once has no time for the clients that
     /// wait.
@@ -102,6 +105,9 @@ public:
         derived_.clear();
     }
     std::size_t terminate(std::span<const session_id> ids, const farewell& last_words);
+    void count_stalls_anew() noexcept { stalls_ = {}; }
+    /// Since count_stalls_anew(); whoever waits still is counted with the time so far.
+    stall_histogram stalls() const;
 
     /// After every batch of events: hands out turns and publishes progress where it changed.
     void after_batch();
@@ -138,6 +144,7 @@ private:
     std::uint32_t lost_ = 0;
     bool tidying_ = false;  ///< some session may carry private statements without an order
     bool changed_ = true;
+    stall_histogram stalls_;
     std::uint64_t names_version_ = ~std::uint64_t{0};
     std::vector<std::string> names_;
     std::map<std::string, std::uint32_t> known_types_;

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <array>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 
 namespace pgsluice::proxy {
@@ -12,6 +15,36 @@ struct service_stats {
     std::uint64_t sessions_moved = 0;
     std::uint64_t sessions_lost = 0;
     std::uint64_t cancels_forwarded = 0;
+};
+
+/// How long clients that had sent something waited until their session went on: one count a wait,
+/// in classes. What the clients' own servers took is not in it.
+struct stall_histogram {
+    /// Upper bounds of the classes, in milliseconds, each exclusive; one more class is open.
+    static constexpr std::array<std::uint32_t, 12> bounds_ms{
+        1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 30'000};
+
+    std::array<std::uint64_t, bounds_ms.size() + 1> counts{};
+    std::chrono::microseconds longest{0};
+
+    void add(std::chrono::steady_clock::duration waited) noexcept {
+        const auto exact = std::chrono::duration_cast<std::chrono::microseconds>(waited);
+        std::size_t at = 0;
+        while (at < bounds_ms.size() && exact >= std::chrono::milliseconds(bounds_ms[at])) {
+            ++at;
+        }
+        ++counts[at];
+        longest = exact > longest ? exact : longest;
+    }
+
+    void add(const stall_histogram& other) noexcept {
+        for (std::size_t i = 0; i < counts.size(); ++i) {
+            counts[i] += other.counts[i];
+        }
+        longest = other.longest > longest ? other.longest : longest;
+    }
+
+    friend bool operator==(const stall_histogram&, const stall_histogram&) = default;
 };
 
 }  // namespace pgsluice::proxy

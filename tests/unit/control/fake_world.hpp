@@ -73,6 +73,10 @@ public:
     proxy::service_progress progress() const override { return now; }
     std::vector<proxy::session_info> sessions() override { return rows; }
     proxy::route current_route() const override { return {.backend = 0, .generation = 7}; }
+    proxy::stall_histogram stalled{};
+    bool counts_stalls = false;
+    void count_stalls_anew() override { counts_stalls = true; }
+    proxy::stall_histogram stalls() const override { return stalled; }
     bool wait(
         const std::function<bool(const proxy::service_progress&)>& done, limits::clock::time_point
     ) override {

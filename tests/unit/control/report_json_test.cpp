@@ -45,6 +45,26 @@ TEST(ReportJson, CountsEachPhaseOnceAndPinsBeside) {
     );
 }
 
+TEST(ReportJson, ShowsTheClassesOfWaitsThatAnybodyFellInto) {
+    cutover_report report;
+    report.outcome = "done";
+    report.stalls.add(std::chrono::microseconds(999));
+    report.stalls.add(std::chrono::milliseconds(1));
+    report.stalls.add(std::chrono::milliseconds(1));
+    report.stalls.add(std::chrono::minutes(2));
+    cutover_request asked;
+    asked.from = "blue";
+    asked.to = "green";
+    const auto shown = report_outcome(asked, report);
+    EXPECT_EQ(
+        shown.result.at("stalls"),
+        parsed(R"([{"from_ms":0,"to_ms":1,"waits":1},{"from_ms":1,"to_ms":2,"waits":2},
+                   {"from_ms":30000,"to_ms":null,"waits":1}])")
+    );
+    EXPECT_EQ(shown.result.at("longest_stall_ms"), 120'000.0);
+    EXPECT_TRUE(shown.result.at("way_back").as_string().starts_with("none was prepared"));
+}
+
 TEST(ReportJson, GroupsByEachField) {
     std::vector<proxy::session_info> sessions = {
         session(session_phase::idle, "a", "10.1.2.3:5"),
@@ -110,7 +130,7 @@ TEST(ReportJson, CutoverReportsKeepExitCodeWordsAndTimes) {
         parsed(R"({"id":"c1","from":"blue","to":"green","outcome":"aborted",
                    "text":"drain: too late; back on blue","hint":"wait","sessions":0,"switched":0,
                    "lost":0,"held_ms":2.5,"drained_ms":1.5,"waited_ms":0.75,"added_ms":0.25,
-                   "rows":["session 1"],"left_behind":[],"checks":[],
+                   "longest_stall_ms":0.0,"stalls":[],"rows":["session 1"],"left_behind":[],"checks":[],
                    "steps":[{"step":"drain","took_ms":1.5,"in_pause":true,"text":"late"}]})")
     );
     report.exit_code = 0;
