@@ -1,6 +1,6 @@
 // The keys `checks.NAME`, one for each row of the table of checks.
 #include "control/checks.hpp"
-#include "control/config_values.hpp"
+#include "control/config_rows.hpp"
 
 #include <list>
 
@@ -65,9 +65,8 @@ std::vector<config_key<service>> make_keys(std::index_sequence<Rows...>) {
 
 }  // namespace
 
-const std::vector<config_key<service_config>>& check_keys() {
-    static const auto keys = make_keys(std::make_index_sequence<checks_count>());
-    return keys;
+std::vector<config_key<service_config>> check_keys() {
+    return make_keys(std::make_index_sequence<checks_count>());
 }
 
 }  // namespace pgsluice::control

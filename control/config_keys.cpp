@@ -1,51 +1,15 @@
-// The key tables. A row that is added here is parsed, validated, printed, compared at reload and
-// documented; nothing else has to be touched (configs/reference.md is generated from it).
+// The key tables; those of `cutover` and `checks` have files of their own. A row that is added is
+// parsed, validated, printed, compared at reload and documented; nothing else has to be touched
+// (configs/reference.md is generated from it).
 #include "control/config_keys.hpp"
 
+#include "control/config_rows.hpp"
 #include "control/config_values.hpp"
 
 namespace pgsluice::control {
 namespace {
 
-constexpr bool reloadable = true;
-constexpr bool at_start = false;
-
 using service = service_config;
-
-template <class Target, auto... Path>
-config_key<Target> text_key(config_key<Target> key) {
-    key.type = "text";
-    key.set = set_text<Target, Path...>;
-    key.show = show_text<Target, Path...>;
-    key.copy = copy_field<Target, Path...>;
-    return key;
-}
-
-template <class Target, auto... Path>
-config_key<Target> duration_key(config_key<Target> key) {
-    key.type = "duration";
-    key.set = set_duration<Target, Path...>;
-    key.show = show_duration<Target, Path...>;
-    key.copy = copy_field<Target, Path...>;
-    return key;
-}
-
-template <class Target, std::uint32_t Min, std::uint32_t Max, auto... Path>
-config_key<Target> number_key(config_key<Target> key) {
-    key.type = "whole number";
-    key.set = set_number<Target, Min, Max, Path...>;
-    key.show = show_number<Target, Path...>;
-    key.copy = copy_field<Target, Path...>;
-    return key;
-}
-
-template <class Target, class Choice, auto... Path>
-config_key<Target> choice_key(config_key<Target> key) {
-    key.set = set_choice<Target, Choice, Path...>;
-    key.show = show_choice<Target, Choice, Path...>;
-    key.copy = copy_field<Target, Path...>;
-    return key;
-}
 
 const config_key<config> globals[] = {
     {.name = "control.socket",
@@ -192,148 +156,6 @@ const config_key<service> services[] = {
          .doc = "Whether a cutover with `kind: logical` lets the old backend follow the new one "
                 "from the commit point on, so that `rollback` loses nothing."}
     ),
-    duration_key<service, &service::cutover, &cutover_config::drain_timeout>(
-        {.name = "cutover.drain_timeout",
-         .initial = "10s",
-         .is_reloadable = reloadable,
-         .doc = "How long a cutover waits for every session to reach a boundary: first for those "
-                "with long transactions, then for all others."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::long_transaction>(
-        {.name = "cutover.long_transaction",
-         .initial = "500ms",
-         .is_reloadable = reloadable,
-         .doc = "Sessions whose transactions take this long are parked first, while all others go "
-                "on; and the longest that everybody waits for one that was not known to be long. "
-                "0 parks everybody at once."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::catch_up_timeout>(
-        {.name = "cutover.catch_up_timeout",
-         .initial = "30s",
-         .is_reloadable = reloadable,
-         .doc = "How long a cutover waits for the new backend to apply everything."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::timeout>(
-        {.name = "cutover.timeout",
-         .initial = "10m",
-         .is_reloadable = reloadable,
-         .doc = "Everything before the commit point together."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::preflight_timeout>(
-        {.name = "cutover.preflight_timeout",
-         .initial = "15s",
-         .is_reloadable = reloadable,
-         .doc = "All checks together."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::prepare_timeout>(
-        {.name = "cutover.prepare_timeout",
-         .initial = "30s",
-         .is_reloadable = reloadable,
-         .doc = "Copying the sessions ahead; what is left then follows in the pause."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::fence_timeout>(
-        {.name = "cutover.fence_timeout",
-         .initial = "10s",
-         .is_reloadable = reloadable,
-         .doc = "Making the old backend read-only."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::sequences_timeout>(
-        {.name = "cutover.sequences_timeout",
-         .initial = "10s",
-         .is_reloadable = reloadable,
-         .doc = "Copying sequence values."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::promote_timeout>(
-        {.name = "cutover.promote_timeout",
-         .initial = "1m",
-         .is_reloadable = reloadable,
-         .doc = "Promoting the new backend."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::verify_timeout>(
-        {.name = "cutover.verify_timeout",
-         .initial = "10s",
-         .is_reloadable = reloadable,
-         .doc = "A write, and `verify_query`, on the new backend."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::hook_timeout>(
-        {.name = "cutover.hook_timeout",
-         .initial = "1m",
-         .is_reloadable = reloadable,
-         .doc = "Each of `before_command`, `after_command` and `abort_command`."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::pause_limit>(
-        {.name = "cutover.pause_limit",
-         .initial = "0s",
-         .is_reloadable = reloadable,
-         .doc = "The longest that the gate stays closed before the commit point: then the cutover "
-                "goes back and, if `attempts` are left, tries again. 0 leaves it to the deadlines "
-                "of the steps."}
-    ),
-    number_key<service, 1, 1'000, &service::cutover, &cutover_config::attempts>(
-        {.name = "cutover.attempts",
-         .unit = "attempts",
-         .initial = "1",
-         .is_reloadable = reloadable,
-         .doc = "How often a cutover is tried that a deadline ends; the last one exits 5."}
-    ),
-    duration_key<service, &service::cutover, &cutover_config::retry_after>(
-        {.name = "cutover.retry_after",
-         .initial = "5s",
-         .is_reloadable = reloadable,
-         .doc = "How long clients are left in peace before the next attempt; doubled for each "
-                "further one."}
-    ),
-    choice_key<service, fence_method, &service::cutover, &cutover_config::fence>(
-        {.name = "cutover.fence",
-         .type = "none | default_read_only",
-         .initial = "default_read_only",
-         .is_reloadable = reloadable,
-         .doc = "How the old backend is kept from taking writes beside pgsluice. With `none` "
-                "somebody else has to see to it."}
-    ),
-    number_key<service, 0, 1'000'000'000, &service::cutover, &cutover_config::sequence_margin>(
-        {.name = "cutover.sequence_margin",
-         .unit = "values",
-         .initial = "0",
-         .is_reloadable = reloadable,
-         .doc = "How many values each sequence that is copied leaves out (`kind: logical`)."}
-    ),
-    text_key<service, &service::cutover, &cutover_config::verify_query>(
-        {.name = "cutover.verify_query",
-         .is_reloadable = reloadable,
-         .doc =
-             "Asked on the new backend before the commit point; its first column has to be true. "
-             "The search_path is empty: names need their schema."}
-    ),
-    text_key<service, &service::cutover, &cutover_config::before_command>(
-        {.name = "cutover.before_command",
-         .is_reloadable = reloadable,
-         .doc =
-             "Shell command between the checks and the first effect; a failure ends the cutover."}
-    ),
-    text_key<service, &service::cutover, &cutover_config::after_command>(
-        {.name = "cutover.after_command",
-         .is_reloadable = reloadable,
-         .doc = "Shell command after the last step; a failure needs an operator (exit 6)."}
-    ),
-    text_key<service, &service::cutover, &cutover_config::abort_command>(
-        {.name = "cutover.abort_command",
-         .is_reloadable = reloadable,
-         .doc = "Shell command after a cutover went back; a failure is reported."}
-    ),
-    choice_key<service, pinned_policy, &service::cutover, &cutover_config::on_pinned>(
-        {.name = "cutover.on_pinned",
-         .type = "abort | terminate | wait",
-         .initial = "abort",
-         .is_reloadable = reloadable,
-         .doc = "What a cutover does about sessions that cannot be moved."}
-    ),
-    text_key<service, &service::cutover, &cutover_config::promote_command>(
-        {.name = "cutover.promote_command",
-         .is_reloadable = reloadable,
-         .doc = "Shell command that promotes the new backend (`kind: physical`); without it "
-                "pg_promote() is called."}
-    ),
     choice_key<service, currval_policy, &service::pins, &pins_config::currval>(
         {.name = "pins.currval",
          .type = "called | defined",
@@ -426,7 +248,9 @@ std::span<const config_key<config>> global_keys() {
 std::span<const config_key<service_config>> service_keys() {
     static const auto all = [] {
         std::vector<config_key<service>> keys(std::begin(services), std::end(services));
-        keys.insert(keys.end(), check_keys().begin(), check_keys().end());
+        for (const auto& part : {cutover_keys(), check_keys()}) {
+            keys.insert(keys.end(), part.begin(), part.end());
+        }
         return keys;
     }();
     return all;

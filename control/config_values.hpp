@@ -33,9 +33,6 @@ problem set_users_file(service_config& target, std::string_view text);
 /// libpq's own parser judges the text; passwords and addresses are refused, they belong elsewhere.
 problem set_conninfo(service_config& target, std::string_view text);
 
-/// The keys `checks.NAME` of a service, from the table of checks.
-const std::vector<config_key<service_config>>& check_keys();
-
 problem set_backend_host(backend_config& target, std::string_view text);
 std::vector<std::string> show_backend_host(const backend_config& target);
 problem set_backend_port(backend_config& target, std::string_view text);

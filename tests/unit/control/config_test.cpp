@@ -119,8 +119,8 @@ TEST(ConfigErrors, UnknownKeysNameTheNearestOne) {
     EXPECT_THAT(
         errors_of_service("    hodl: {timeout: 1s}\n"),
         ElementsAre("f:6:5: unknown key \"hodl\" in services.app, expected listen, route, auth, "
-                    "hold, admin, replication, cutover, pins, max_connections, connect_timeout, "
-                    "login_timeout, moves_in_flight, checks or backends; did you mean "
+                    "hold, admin, replication, pins, max_connections, connect_timeout, "
+                    "login_timeout, moves_in_flight, cutover, checks or backends; did you mean "
                     "\"hold\"?")
     );
     EXPECT_THAT(
