@@ -11,6 +11,7 @@
 
 #include "protocol/errors.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <ctime>
@@ -90,7 +91,8 @@ reactor::~reactor() {
 void reactor::run(const std::function<void()>& after_batch) {
     std::array<epoll_event, batch_max> events{};
     while (!stopping_) {
-        const int n = epoll_wait(epoll_, events.data(), batch_max, -1);
+        const int wait_ms = kicked_.empty() ? -1 : 0;
+        const int n = epoll_wait(epoll_, events.data(), batch_max, wait_ms);
         if (n < 0) {
             PGSLUICE_ASSERT(errno == EINTR);
             continue;
@@ -100,6 +102,9 @@ void reactor::run(const std::function<void()>& after_batch) {
             epoll_event& event = batch_.front();
             batch_ = batch_.subspan(1);
             dispatch(event);
+        }
+        if (wait_ms == 0) [[unlikely]] {
+            deliver_kicks();
         }
         do {
             run_ready();
@@ -123,6 +128,24 @@ void reactor::dispatch(epoll_event& event) {
             remove(watch);
         }
     }
+}
+
+void reactor::kick(io_watch& w) {
+    if (std::find(kicked_.begin(), kicked_.end(), &w) == kicked_.end()) {
+        kicked_.push_back(&w);
+    }
+}
+
+/// Those kicked by now; whoever is kicked meanwhile has its turn after the next batch.
+void reactor::deliver_kicks() {
+    const std::size_t count = kicked_.size();
+    for (std::size_t i = 0; i < count; ++i) {
+        io_watch* const w = std::exchange(kicked_[i], nullptr);
+        if (w != nullptr && w->sink_ != nullptr && (w->events_ & EPOLLIN) != 0) {
+            w->sink_->on_io(EPOLLIN);
+        }
+    }
+    kicked_.erase(kicked_.begin(), kicked_.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
 /// Events of the present batch that were not delivered yet.
@@ -211,6 +234,7 @@ void reactor::remove(io_watch& w) noexcept {
     }
     epoll_ctl(epoll_, EPOLL_CTL_DEL, w.fd_, nullptr);
     forget_pending(w);
+    std::replace(kicked_.begin(), kicked_.end(), &w, static_cast<io_watch*>(nullptr));
     w.fd_ = -1;
     w.sink_ = nullptr;
     w.events_ = 0;

@@ -37,6 +37,7 @@ public:
     io_watch& operator=(const io_watch&) = delete;
 
     bool is_registered() const noexcept { return fd_ >= 0; }
+    std::uint32_t events() const noexcept { return events_; }
 
 private:
     friend class reactor;
@@ -126,6 +127,10 @@ public:
     /// again before then has saved two system calls. Afterwards `w` may be registered or not.
     void rest(io_watch& w) noexcept;
 
+    /// There is something to read that epoll does not know of: `w`'s sink hears EPOLLIN after the
+    /// present batch, if it is listening for that by then.
+    void kick(io_watch& w);
+
     /// Now, as of a vDSO call; for cold paths and stamps.
     static steady_time now() noexcept { return std::chrono::steady_clock::now(); }
 
@@ -141,6 +146,7 @@ private:
     void run_posted();
     void run_ready();
     void dispatch(epoll_event& event);
+    void deliver_kicks();
     void forget_pending(const io_watch& w) noexcept;
 
     int epoll_ = -1;
@@ -149,6 +155,7 @@ private:
     bool stopping_ = false;
     std::span<epoll_event> batch_;  ///< events of the present batch that were not delivered yet
     std::vector<std::coroutine_handle<>> ready_;
+    std::vector<io_watch*> kicked_;  ///< each at most once
     std::set<std::pair<steady_time, wait_point*>> deadlines_;
     steady_time armed_ = never;
 

@@ -1,5 +1,7 @@
 #include "proxy/stream.hpp"
 
+#include "proxy/tls_channel.hpp"
+
 #include <cerrno>
 #include <cstring>
 #include <netinet/in.h>
@@ -28,7 +30,109 @@ io_result failed(int error) noexcept {
     return {.what = io_result::status::failed, .error = error};
 }
 
-/// Waits for `events`; an error result when it was not readiness that ended the wait.
+}  // namespace
+
+stream::stream(reactor& r) noexcept : reactor_(r) {}
+
+stream::~stream() {
+    close();
+}
+
+void stream::adopt(int fd) noexcept {
+    close();
+    fd_ = fd;
+}
+
+void stream::secure(std::unique_ptr<tls_channel> channel) noexcept {
+    tls_ = std::move(channel);
+}
+
+/// epoll knows only of what the socket holds, not of bytes that TLS has taken from it already.
+io_result stream::note_tls(io_result r) {
+    if (watch_.is_registered()) {
+        if (tls_->has_unread()) {
+            reactor_.kick(watch_);
+        }
+        if (tls_->wants_write()) {
+            reactor_.set(watch_, watch_.events() | EPOLLOUT);
+        }
+    }
+    return r;
+}
+
+io_result stream::recv(std::span<std::uint8_t> into) noexcept {
+    if (tls_) [[unlikely]] {
+        return note_tls(tls_->recv(into));
+    }
+    return outcome(::recv(fd_, into.data(), into.size(), 0), true);
+}
+
+io_result stream::send(byte_view bytes) noexcept {
+    if (tls_) [[unlikely]] {
+        if (tls_->wants_write() && watch_.is_registered()) {
+            reactor_.kick(watch_);  // the socket takes bytes again: the reader goes on
+        }
+        return tls_->send(bytes);
+    }
+    return outcome(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL), false);
+}
+
+io_result stream::peek(std::span<std::uint8_t> into) noexcept {
+    if (tls_) [[unlikely]] {
+        return note_tls(tls_->peek(into));
+    }
+    return outcome(::recv(fd_, into.data(), into.size(), MSG_PEEK), true);
+}
+
+void stream::shutdown_send() noexcept {
+    if (tls_) {
+        tls_->say_goodbye();
+    }
+    ::shutdown(fd_, SHUT_WR);
+}
+
+void stream::close() noexcept {
+    if (fd_ >= 0) {
+        unwatch();
+        if (tls_) {
+            tls_->say_goodbye();
+            tls_.reset();
+        }
+        ::close(fd_);
+        fd_ = -1;
+    }
+}
+
+void stream::abort() noexcept {
+    if (fd_ >= 0) {
+        const linger reset{.l_onoff = 1, .l_linger = 0};
+        setsockopt(fd_, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        close();
+    }
+}
+
+void stream::watch(std::uint32_t events, io_sink* sink) {
+    if (tls_ && tls_->wants_write() && (events & EPOLLIN) != 0) [[unlikely]] {
+        events |= EPOLLOUT;
+    }
+    if (watch_.is_registered()) {
+        reactor_.set(watch_, events, sink);
+    } else {
+        reactor_.add(watch_, fd_, events, sink);
+    }
+    if (tls_ && (events & EPOLLIN) != 0 && tls_->has_unread()) [[unlikely]] {
+        reactor_.kick(watch_);
+    }
+}
+
+void stream::unwatch() noexcept {
+    reactor_.remove(watch_);
+}
+
+void stream::rest() noexcept {
+    reactor_.rest(watch_);
+}
+
 task<io_result>
 await_events(stream& s, wait_point& point, std::uint32_t events, steady_time deadline) {
     wake_sink sink(point);
@@ -45,61 +149,6 @@ await_events(stream& s, wait_point& point, std::uint32_t events, steady_time dea
         co_return failed(ETIMEDOUT);
     }
     co_return io_result{};
-}
-
-}  // namespace
-
-void stream::adopt(int fd) noexcept {
-    close();
-    fd_ = fd;
-}
-
-io_result stream::recv(std::span<std::uint8_t> into) noexcept {
-    return outcome(::recv(fd_, into.data(), into.size(), 0), true);
-}
-
-io_result stream::send(byte_view bytes) noexcept {
-    return outcome(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL), false);
-}
-
-io_result stream::peek(std::span<std::uint8_t> into) noexcept {
-    return outcome(::recv(fd_, into.data(), into.size(), MSG_PEEK), true);
-}
-
-void stream::shutdown_send() noexcept {
-    ::shutdown(fd_, SHUT_WR);
-}
-
-void stream::close() noexcept {
-    if (fd_ >= 0) {
-        unwatch();
-        ::close(fd_);
-        fd_ = -1;
-    }
-}
-
-void stream::abort() noexcept {
-    if (fd_ >= 0) {
-        const linger reset{.l_onoff = 1, .l_linger = 0};
-        setsockopt(fd_, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        close();
-    }
-}
-
-void stream::watch(std::uint32_t events, io_sink* sink) {
-    if (watch_.is_registered()) {
-        reactor_.set(watch_, events, sink);
-    } else {
-        reactor_.add(watch_, fd_, events, sink);
-    }
-}
-
-void stream::unwatch() noexcept {
-    reactor_.remove(watch_);
-}
-
-void stream::rest() noexcept {
-    reactor_.rest(watch_);
 }
 
 task<io_result>
@@ -204,7 +253,9 @@ std::string describe(const io_result& r) {
     case io_result::status::end:
         return "the connection was closed";
     case io_result::status::failed:
-        return r.error == ETIMEDOUT ? "no answer within the time allowed" : std::strerror(r.error);
+        return r.error == ETIMEDOUT ? "no answer within the time allowed"
+               : r.error == EPROTO  ? "what was sent is not TLS, or was changed on the way"
+                                    : std::strerror(r.error);
     default:
         return "no error";
     }

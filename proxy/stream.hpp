@@ -1,11 +1,13 @@
 #pragma once
 
+#include "proxy/io_result.hpp"
 #include "proxy/reactor.hpp"
 #include "proxy/route.hpp"
 #include "proxy/task.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -13,25 +15,14 @@ namespace pgsluice::proxy {
 
 using byte_view = std::span<const std::uint8_t>;
 
-/// What one recv or send did. `again`: nothing now, wait for readiness.
-struct io_result {
-    enum class status : std::uint8_t { done, again, end, failed };
-    status what = status::done;
-    std::size_t bytes = 0;
-    int error = 0;  ///< errno when failed
+class tls_channel;
 
-    bool done() const noexcept { return what == status::done; }
-    bool again() const noexcept { return what == status::again; }
-    /// The peer closed, or the connection broke.
-    bool over() const noexcept { return what == status::end || what == status::failed; }
-};
-
-/// A connected non-blocking socket and its registration with the worker's reactor. Owns the
-/// descriptor. The one place where bytes enter and leave, so that another transport can stand here.
+/// A connected non-blocking socket and its registration with the worker's reactor, plain or with
+/// TLS on it. Owns the descriptor. The one place where bytes enter and leave.
 class stream {
 public:
-    explicit stream(reactor& r) noexcept : reactor_(r) {}
-    ~stream() { close(); }
+    explicit stream(reactor& r) noexcept;
+    ~stream();
     stream(const stream&) = delete;
     stream& operator=(const stream&) = delete;
 
@@ -39,6 +30,13 @@ public:
     void adopt(int fd) noexcept;
     bool is_open() const noexcept { return fd_ >= 0; }
     int fd() const noexcept { return fd_; }
+
+    /// From now on bytes go through TLS. The channel was made for fd(); shake_hands() has to come
+    /// before anything is read or sent.
+    void secure(std::unique_ptr<tls_channel> channel) noexcept;
+    bool is_secure() const noexcept { return tls_ != nullptr; }
+    /// Null for a plain connection.
+    tls_channel* tls() const noexcept { return tls_.get(); }
 
     io_result recv(std::span<std::uint8_t> into) noexcept;
     io_result send(byte_view bytes) noexcept;
@@ -62,9 +60,12 @@ public:
     reactor& loop() const noexcept { return reactor_; }
 
 private:
+    io_result note_tls(io_result r);
+
     reactor& reactor_;
     io_watch watch_;
     int fd_ = -1;
+    std::unique_ptr<tls_channel> tls_;
 };
 
 /// Turns readiness into a wake of a coroutine.
@@ -81,6 +82,10 @@ private:
     wait_point& point_;
     std::uint32_t events_ = 0;
 };
+
+/// Waits for `events`. Fails as read_some().
+task<io_result>
+await_events(stream& s, wait_point& point, std::uint32_t events, steady_time deadline);
 
 /// Waits until something can be read (or the peer is gone) and reads it. A failed result with
 /// error ETIMEDOUT is the deadline, ECANCELED a cancelled wait point.
