@@ -42,14 +42,20 @@ failure not_a_password(const char* what) {
     return {std::string(sqlstate::protocol_violation), what, {}, {}};
 }
 
-/// Whoever asks for channel binding must not be let through without.
-failure no_channel_binding() {
+/// Whoever asks for channel binding, or could have it of this server, must not be let through
+/// without.
+failure no_channel_binding(const char* because) {
     return {
         std::string(sqlstate::invalid_authorization),
         "channel binding ends at pgsluice and cannot be relayed to the server",
-        "The client asks for SCRAM-SHA-256-PLUS.",
-        {}};
+        because,
+        "Connect with channel_binding=disable, or have pgsluice ask for passwords "
+        "(auth.method: scram-sha-256)."};
 }
+
+constexpr const char* asks_binding = "The client asks for SCRAM-SHA-256-PLUS.";
+constexpr const char* knows_binding =
+    "Client and server both support it (SCRAM-SHA-256-PLUS), each on a TLS connection of its own.";
 
 failure error_of(byte_view body) {
     failure why{std::string(sqlstate::connection_failure), "login refused", {}, {}};
@@ -115,7 +121,8 @@ private:
     task<login_result> authenticate(whole_message m);
     task<login_result> answer_request(byte_view body);
     task<login_result> relay_answer(std::int32_t request);
-    bool observe(byte_view answer, std::int32_t request);
+    void pass_mechanisms(whole_message m);
+    const char* observe(byte_view answer, std::int32_t request);
     task<bool> flush_client();
     void pass_on(byte_view bytes);
     void pass_key(whole_message m);
@@ -128,6 +135,7 @@ private:
     std::vector<std::uint8_t> buffer_;
     std::vector<std::uint8_t> for_client_;
     bool ready_ = false;
+    bool offered_binding_ = false;  ///< the server did; its client was not told
 };
 
 task<login_result>
@@ -218,7 +226,11 @@ task<login_result> login_run::authenticate(whole_message m) {
         }
         co_return answered;
     }
-    pass_on(m.all);
+    if (request == code::SASL) {
+        pass_mechanisms(m);
+    } else {
+        pass_on(m.all);
+    }
     if (request == code::SASLContinue && client_->observer != nullptr) {
         client_->observer->server_first(protocol::as_text(m.body.subspan(4)));
     }
@@ -255,8 +267,8 @@ task<login_result> login_run::relay_answer(std::int32_t request) {
     if (!answer) {
         co_return answer.error();
     }
-    if (!observe(answer->body, request)) {
-        co_return login_failure{no_channel_binding()};
+    if (const char* const why_not = observe(answer->body, request)) {
+        co_return login_failure{no_channel_binding(why_not)};
     }
     const io_result sent = co_await write_all(leg_.io, point_, answer->all, deadline_);
     forget_front(client_->early, answer->all.size());
@@ -266,17 +278,48 @@ task<login_result> login_run::relay_answer(std::int32_t request) {
     co_return login_result{};
 }
 
-/// Looks into an answer that is relayed; false when it insists on channel binding.
-bool login_run::observe(byte_view answer, std::int32_t request) {
+/// The server's mechanisms without those that bind to its own TLS connection: the client has
+/// another one, or none.
+void login_run::pass_mechanisms(whole_message m) {
+    std::string names;
+    protocol::reader list(m.body.subspan(4));
+    for (auto name = list.cstring(); name && !name->empty(); name = list.cstring()) {
+        if (name->ends_with("-PLUS")) {
+            offered_binding_ = true;
+        } else {
+            names.append(*name).append(1, '\0');
+        }
+    }
+    if (!offered_binding_) {
+        pass_on(m.all);
+        return;
+    }
+    std::string message;
+    protocol::writer out(message);
+    out.begin_message(protocol::backend::Authentication);
+    out.i32(protocol::authentication::SASL);
+    out.bytes(protocol::as_bytes(names));
+    out.u8(0);
+    out.end_message();
+    pass_on(protocol::as_bytes(message));
+}
+
+/// Looks into an answer that is relayed. Why it must not be, or null. A client that could bind and
+/// was not offered it says so (`y`), so that a server that did offer it refuses: RFC 5802, section
+/// 6. The flag is part of what the proof is about, so nobody between them can change it.
+const char* login_run::observe(byte_view answer, std::int32_t request) {
     protocol::scram_observer* const observer = client_->observer;
     if (request == protocol::authentication::SASL) {
         const auto initial = protocol::decode_sasl_initial_response(answer);
         if (!initial) {
-            return true;  // the backend will say what is wrong with it
+            return nullptr;  // the backend will say what is wrong with it
         }
         const std::string_view first = initial->data ? protocol::as_text(*initial->data) : "";
         if (initial->mechanism.ends_with("-PLUS") || first.starts_with("p=")) {
-            return false;
+            return asks_binding;
+        }
+        if (offered_binding_ && first.starts_with("y")) {
+            return knows_binding;
         }
         if (observer != nullptr) {
             observer->client_first(first);
@@ -284,7 +327,7 @@ bool login_run::observe(byte_view answer, std::int32_t request) {
     } else if (request == protocol::authentication::SASLContinue && observer != nullptr) {
         observer->client_final(protocol::as_text(answer));
     }
-    return true;
+    return nullptr;
 }
 
 void login_run::pass_key(whole_message m) {
