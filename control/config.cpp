@@ -27,7 +27,7 @@ result<backend_config> parse_backend_argument(std::string_view text) {
     if (!address) {
         return wrong_argument("--backend", address.error().message);
     }
-    return backend_config{std::string(text.substr(0, equals)), *address, {}};
+    return backend_config{std::string(text.substr(0, equals)), *address, {}, {}};
 }
 
 }  // namespace

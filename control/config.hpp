@@ -3,6 +3,7 @@
 #include "control/check_level.hpp"
 #include "control/host_port.hpp"
 #include "protocol/errors.hpp"
+#include "proxy/tls.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -34,10 +35,18 @@ struct listen_config {
     bool operator==(const listen_config&) const = default;
 };
 
+/// TLS towards a backend. `disable` leaves the control plane's own connections to admin.conninfo.
+struct backend_tls_config {
+    proxy::backend_tls mode = proxy::backend_tls::disable;
+    std::string ca;
+    bool operator==(const backend_tls_config&) const = default;
+};
+
 struct backend_config {
     std::string name;
     host_port address{{}, 5432};
     std::string replication_conninfo;  ///< over address and admin, for who subscribes to it
+    backend_tls_config tls{};
     bool operator==(const backend_config&) const = default;
 };
 
@@ -45,6 +54,16 @@ struct auth_config {
     auth_method method = auth_method::passthrough;
     std::string users_file;
     bool operator==(const auth_config&) const = default;
+};
+
+/// TLS towards clients; they get none without a certificate.
+struct client_tls_config {
+    proxy::client_tls mode = proxy::client_tls::prefer;
+    std::string cert;
+    std::string key;  ///< empty: in the file of the certificate
+
+    const std::string& key_file() const { return key.empty() ? cert : key; }
+    bool operator==(const client_tls_config&) const = default;
 };
 
 struct hold_config {
@@ -108,6 +127,7 @@ struct service_config {
     std::vector<backend_config> backends;
     std::string route;  ///< a backend's name; the journal overrides it after the first start
     auth_config auth;
+    client_tls_config tls;
     hold_config hold;
     admin_config admin;
     replication_config replication;

@@ -95,6 +95,31 @@ const config_key<service> services[] = {
      .set = set_users_file,
      .show = show_text<service, &service::auth, &auth_config::users_file>,
      .copy = copy_field<service, &service::auth, &auth_config::users_file>},
+    choice_key<service, proxy::client_tls, &service::tls, &client_tls_config::mode>(
+        {.name = "tls.mode",
+         .type = "disable | allow | prefer | require",
+         .initial = "prefer",
+         .is_reloadable = reloadable,
+         .doc =
+             "TLS towards clients, where there is a `cert`: with `require` plain connections are "
+             "refused (not on unix sockets); `allow` and `prefer` leave it to the client. See "
+             "docs/tls.md."}
+    ),
+    {.name = "tls.cert",
+     .type = "path",
+     .is_reloadable = reloadable,
+     .doc = "The certificate shown to clients and its chain, in PEM format; each reload reads it "
+            "again. Without it clients get no TLS.",
+     .set = set_text<service, &service::tls, &client_tls_config::cert>,
+     .show = show_text<service, &service::tls, &client_tls_config::cert>,
+     .copy = copy_field<service, &service::tls, &client_tls_config::cert>},
+    {.name = "tls.key",
+     .type = "path",
+     .is_reloadable = reloadable,
+     .doc = "Its private key, without a passphrase; by default in the file of the certificate.",
+     .set = set_text<service, &service::tls, &client_tls_config::key>,
+     .show = show_text<service, &service::tls, &client_tls_config::key>,
+     .copy = copy_field<service, &service::tls, &client_tls_config::key>},
     duration_key<service, &service::hold, &hold_config::timeout>(
         {.name = "hold.timeout",
          .initial = "2m",
@@ -231,6 +256,19 @@ const config_key<backend_config> backends[] = {
      .doc = "Its port; for a socket directory the number in the socket's name.",
      .set = set_backend_port,
      .show = show_backend_port},
+    choice_key<backend_config, proxy::backend_tls, &backend_config::tls, &backend_tls_config::mode>(
+        {.name = "tls.mode",
+         .type = "disable | prefer | require | verify-ca | verify-full",
+         .initial = "disable",
+         .doc = "TLS towards the backend, as libpq's sslmode; also of the control plane's own "
+                "connections, which `disable` leaves to `admin.conninfo`. See docs/tls.md."}
+    ),
+    {.name = "tls.ca",
+     .type = "path",
+     .doc = "Certificates that the backend's has to be signed by, in PEM format; each reload reads "
+            "it again. Obligatory for `verify-ca` and `verify-full`.",
+     .set = set_text<backend_config, &backend_config::tls, &backend_tls_config::ca>,
+     .show = show_text<backend_config, &backend_config::tls, &backend_tls_config::ca>},
     {.name = "replication_conninfo",
      .type = "text",
      .doc = "libpq parameters by which the other backend subscribes to this one (`reverse: on`), "

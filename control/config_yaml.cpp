@@ -26,6 +26,8 @@ private:
     void read_backend(service_config& service, const std::string& name, const YAML::Node&, place);
     void check_service(service_config& service, section<service_config>& s, place at);
     void check_auth(const service_config& service, section<service_config>& s);
+    static void check_tls(const service_config& service, section<service_config>& s);
+    static void check_tls(const backend_config& backend, section<backend_config>& s);
     static void check_route(service_config& service, section<service_config>& s, place at);
     void check_listeners();
     bool check_name(std::string_view what, const std::string& name, place at);
@@ -94,6 +96,7 @@ void reader::read_backend(
     if (node.IsMap()) {
         s.read(node);
         s.require("host", at);
+        check_tls(backend, s);
     } else {
         error(
             place_of(node, at),
@@ -169,12 +172,65 @@ void reader::check_auth(const service_config& service, section<service_config>& 
     }
 }
 
+void reader::check_tls(const service_config& service, section<service_config>& s) {
+    const client_tls_config& tls = service.tls;
+    if (tls.cert.empty()) {
+        if (tls.mode == proxy::client_tls::require) {
+            s.error(
+                s.at("tls.mode"),
+                s.shown() + ".tls.mode is require, expected \"cert\" to name a certificate"
+            );
+        } else if (!tls.key.empty()) {
+            s.error(
+                s.at("tls.key"), s.shown() + ".tls.key has no effect, expected \"cert\" with it"
+            );
+        }
+        return;
+    }
+    if (const auto read = proxy::tls_context::for_clients(tls.cert, tls.key_file()); !read) {
+        s.error(s.at("tls.cert"), s.shown() + ".tls: " + read.error().message);
+    }
+}
+
+void reader::check_tls(const backend_config& backend, section<backend_config>& s) {
+    using mode = proxy::backend_tls;
+    const backend_tls_config& tls = backend.tls;
+    if (tls.mode != mode::disable && backend.address.is_socket()) {
+        s.error(
+            s.at("tls.mode"),
+            s.shown() + ".tls.mode is for TCP, expected disable: there is no TLS on a unix socket"
+        );
+        return;
+    }
+    if (tls.ca.empty()) {
+        if (tls.mode == mode::verify_ca || tls.mode == mode::verify_full) {
+            s.error(
+                s.at("tls.mode"),
+                s.shown() + ".tls.mode verifies, expected \"ca\" to name a file of certificates"
+            );
+        }
+        return;
+    }
+    if (tls.mode == mode::disable || tls.mode == mode::prefer) {
+        s.error(
+            s.at("tls.ca"),
+            s.shown() + ".tls.ca has no effect, expected mode require, verify-ca or verify-full"
+        );
+        return;
+    }
+    const auto read = proxy::tls_context::for_backend({tls.mode, tls.ca, backend.address.host});
+    if (!read) {
+        s.error(s.at("tls.ca"), s.shown() + ".tls.ca: " + read.error().message);
+    }
+}
+
 /// Rules between keys of one service.
 void reader::check_service(service_config& service, section<service_config>& s, place at) {
     s.require("listen", at);
     s.require("backends", at);
     check_route(service, s, at);
     check_auth(service, s);
+    check_tls(service, s);
     const bool is_logical = service.replication.kind == replication_kind::logical;
     if (is_logical && service.replication.subscription.empty()) {
         s.error(

@@ -389,13 +389,17 @@ outcome daemon::reload() {
     }
     const auto changes = config_changes(arguments_.settings, *read.value);
     config merged = reloaded(arguments_.settings, *read.value);
-    for (std::size_t i = 0; i < services_.size(); ++i) {
-        const auto resolved = resolve_service(merged.services[i], merged.testing, salt_key_);
-        if (!resolved) {
-            return outcome::of(exit_code::failed, resolved.error().message);
+    std::vector<std::shared_ptr<const proxy::service_settings>> resolved;
+    for (const service_config& service : merged.services) {
+        auto one = resolve_service(service, merged.testing, salt_key_);
+        if (!one) {
+            return outcome::of(exit_code::failed, one.error().message);
         }
+        resolved.push_back(std::move(one->settings));
+    }
+    for (std::size_t i = 0; i < services_.size(); ++i) {
         const outcome applied = services_[i]->apply(
-            std::make_shared<const service_config>(merged.services[i]), resolved->settings
+            std::make_shared<const service_config>(merged.services[i]), std::move(resolved[i])
         );
         if (!applied.is_done()) {
             return applied;

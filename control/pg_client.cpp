@@ -53,6 +53,10 @@ public:
         add("user", login.admin.user);
         add("dbname", login.admin.dbname);
         add("passfile", login.admin.passfile);
+        if (login.tls.mode != proxy::backend_tls::disable) {
+            add("sslmode", std::string(to_string(login.tls.mode)));
+            add("sslrootcert", login.tls.ca);
+        }
         add("application_name", login.application_name);
         add("client_encoding", "UTF8");
         add("options", fmt::format("{} {}", session_options, login.options));

@@ -23,7 +23,8 @@ struct pg_login {
     host_port address;
     admin_config admin;
     std::string application_name = "pgsluice";
-    std::string options;  ///< further "-c name=value" pairs for the session
+    std::string options{};  ///< further "-c name=value" pairs for the session
+    backend_tls_config tls{};
 };
 
 /// The rows of one statement, as text. Views live as long as the object.

@@ -107,7 +107,8 @@ pg_login pg_servers::login_of(const backend_config& backend, std::string options
         .address = backend.address,
         .admin = settings_.admin,
         .application_name = "pgsluice:" + settings_.service,
-        .options = std::move(options)};
+        .options = std::move(options),
+        .tls = backend.tls};
 }
 
 step_result<pg_client*> pg_servers::ensure(

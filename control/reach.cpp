@@ -28,6 +28,10 @@ constexpr std::array signs = std::to_array<sign>({
     {"timeout expired", "tcp"},
     {"did not answer in time", "tcp"},
     {"No such file or directory", "tcp"},
+    {"server does not support SSL", "tls"},
+    {"SSL error", "tls"},
+    {"server certificate for", "tls"},
+    {"root certificate file", "tls"},
     {"pg_hba.conf", "pg_hba"},
     {"no password supplied", "password"},
     {"authentication failed", "password"},
@@ -48,6 +52,9 @@ std::string mend_of(std::string_view layer, const pg_login& login) {
             server,
             login.address.port
         );
+    }
+    if (layer == "tls") {
+        return fmt::format("mend `tls` of backend {}, or its server's certificate", server);
     }
     if (layer == "pg_hba") {
         return fmt::format(

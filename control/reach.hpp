@@ -7,7 +7,7 @@
 
 namespace pgsluice::control {
 
-/// Which wall a login ran into, outermost first: name, tcp, startup, pg_hba, role, password,
+/// Which wall a login ran into, outermost first: name, tcp, tls, startup, pg_hba, role, password,
 /// database, connections.
 struct wall {
     std::string_view layer;

@@ -40,6 +40,44 @@ result<shared_users> users_of(const auth_config& auth, const protocol::secret_ke
     return shared_users(std::move(users));
 }
 
+result<proxy::tls_context::pointer> identity_of(const client_tls_config& tls) {
+    if (tls.cert.empty() || tls.mode == proxy::client_tls::disable) {
+        return proxy::tls_context::pointer();
+    }
+    return proxy::tls_context::for_clients(tls.cert, tls.key_file());
+}
+
+result<proxy::tls_context::pointer> rules_of(const backend_config& backend) {
+    if (backend.tls.mode == proxy::backend_tls::disable) {
+        return proxy::tls_context::pointer();
+    }
+    return proxy::tls_context::for_backend(
+        {.mode = backend.tls.mode, .ca = backend.tls.ca, .host = backend.address.host}
+    );
+}
+
+/// Backends keep their places, resolved or not.
+result<void> resolve_backends(
+    const service_config& service, proxy::service_settings& settings, resolved_service& resolved
+) {
+    for (const backend_config& backend : service.backends) {
+        auto endpoints = proxy::resolve(backend.address.host, backend.address.port);
+        if (!endpoints) {
+            resolved.unresolved.push_back(backend.name + ": " + endpoints.error().message);
+        }
+        auto rules = rules_of(backend);
+        if (!rules) {
+            return rules.error();
+        }
+        settings.backends.push_back(
+            {.name = backend.name,
+             .endpoints = endpoints ? *endpoints : std::vector<proxy::endpoint>(),
+             .tls = std::move(*rules)}
+        );
+    }
+    return {};
+}
+
 }  // namespace
 
 result<resolved_service> resolve_service(
@@ -50,6 +88,10 @@ result<resolved_service> resolve_service(
     auto users = users_of(service.auth, salt_key);
     if (!users) {
         return users.error();
+    }
+    auto identity = identity_of(service.tls);
+    if (!identity) {
+        return identity.error();
     }
     auto settings = std::make_shared<proxy::service_settings>();
     resolved_service resolved;
@@ -71,17 +113,13 @@ result<resolved_service> resolve_service(
             settings->listen.push_back({at, balancers});
         }
     }
-    for (const backend_config& backend : service.backends) {
-        auto endpoints = proxy::resolve(backend.address.host, backend.address.port);
-        if (!endpoints) {
-            resolved.unresolved.push_back(backend.name + ": " + endpoints.error().message);
-        }
-        settings->backends.push_back(
-            {backend.name, endpoints ? *endpoints : std::vector<proxy::endpoint>()}
-        );
+    if (auto added = resolve_backends(service, *settings, resolved); !added) {
+        return added.error();
     }
     settings->login = login_method_of(service.auth.method);
     settings->users = std::move(*users);
+    settings->tls = service.tls.mode;
+    settings->identity = std::move(*identity);
     settings->max_connections = service.max_connections;
     settings->moves_in_flight = service.moves_in_flight;
     settings->move_every = testing.move_every;

@@ -20,8 +20,8 @@ struct resolved_service {
 
 /// Resolves names, which takes as long as the resolver takes, and reads the users, which takes some
 /// milliseconds for each plain password where clients are asked for SCRAM. A listen address that
-/// cannot be resolved and users that cannot be read are failures; backends keep their places, so a
-/// route's index means the same after a reload. `salt_key` as for protocol::user_list.
+/// cannot be resolved, users and certificates that cannot be read are failures; backends keep their
+/// places, so a route's index means the same after a reload. `salt_key` as for protocol::user_list.
 result<resolved_service> resolve_service(
     const service_config& service,
     const testing_config& testing,

@@ -5,6 +5,7 @@
 
 #include "protocol/message_types.hpp"
 #include "protocol/wire.hpp"
+#include "proxy/secure.hpp"
 #include "proxy/whole_message.hpp"
 
 #include <cerrno>
@@ -31,17 +32,22 @@ task<result<void>>
 open_leg(leg& l, wait_point& point, const backend_target& target, milliseconds timeout_each) {
     std::string said;
     for (const endpoint& address : target.endpoints) {
-        const io_result r =
-            co_await connect_to(l.io, point, address, reactor::now() + timeout_each);
-        if (r.done()) {
+        const steady_time deadline = reactor::now() + timeout_each;
+        const io_result r = co_await connect_to(l.io, point, address, deadline);
+        std::string trouble;
+        if (!r.done()) {
+            trouble = describe(r);
+        } else if (target.tls) {
+            trouble = co_await secure_backend(l.io, point, target.tls, deadline);
+            trouble.insert(0, trouble.empty() ? "" : "TLS: ");
+        }
+        if (trouble.empty()) {
             l.address = address;
             co_return result<void>{};
         }
-        if (!said.empty()) {
-            said += "; ";
-        }
-        said += address.text + ": " + describe(r);
-        if (r.error == ECANCELED) {
+        l.io.close();
+        said += (said.empty() ? "" : "; ") + address.text + ": " + trouble;
+        if (point.cancelled()) {
             break;
         }
     }
@@ -135,17 +141,27 @@ task<result<script_outcome>> run_script(
     co_return answers.take();
 }
 
-task<void> send_cancel(
-    reactor& loop, endpoint address, std::int32_t pid, std::string key, steady_time deadline
-) {
+cancel_order cancel_order::of(const leg& l, const backend_target& target) {
+    return {
+        .address = l.address,
+        .pid = l.pid,
+        .key = l.key,
+        .tls = l.io.is_secure() ? target.tls : nullptr};
+}
+
+task<void> send_cancel(reactor& loop, cancel_order order, steady_time deadline) {
     stream io(loop);
     wait_point point(loop);
-    const io_result connected = co_await connect_to(io, point, address, deadline);
+    const io_result connected = co_await connect_to(io, point, order.address, deadline);
     if (!connected.done()) {
         co_return;
     }
+    const std::string trouble = co_await secure_backend(io, point, order.tls, deadline);
+    if (!trouble.empty()) {
+        co_return;
+    }
     std::string packet;
-    protocol::encode_cancel_request(packet, pid, protocol::as_bytes(key));
+    protocol::encode_cancel_request(packet, order.pid, protocol::as_bytes(order.key));
     const io_result sent = co_await write_all(io, point, protocol::as_bytes(packet), deadline);
     if (!sent.done()) {
         co_return;

@@ -32,8 +32,8 @@ struct leg {
     std::vector<std::uint8_t> early;  ///< read behind the login or a script, not looked at yet
 };
 
-/// Connects to the first endpoint of `target` that accepts. On failure: 57P03, naming the backend
-/// and what each address said.
+/// Connects to the first endpoint of `target` that accepts, and lets TLS begin as the target wants
+/// it. On failure: 57P03, naming the backend and what each address said.
 task<result<void>>
 open_leg(leg& l, wait_point& point, const backend_target& target, milliseconds timeout_each);
 
@@ -51,9 +51,18 @@ task<result<script_outcome>> run_script(
     leg& l, wait_point& point, const script& s, steady_time deadline, const stray_message& stray
 );
 
-/// Opens a connection of its own and asks the leg's backend to cancel what it runs, best effort.
-task<void> send_cancel(
-    reactor& loop, endpoint address, std::int32_t pid, std::string key, steady_time deadline
-);
+/// Which connection of which server is to cancel what it runs.
+struct cancel_order {
+    endpoint address;
+    std::int32_t pid = 0;
+    std::string key;
+    tls_context::pointer tls;  ///< null: plain
+
+    /// `target` is the one that the leg was opened with; the request takes the way the leg took.
+    static cancel_order of(const leg& l, const backend_target& target);
+};
+
+/// Opens a connection of its own and asks the server to cancel, best effort.
+task<void> send_cancel(reactor& loop, cancel_order order, steady_time deadline);
 
 }  // namespace pgsluice::proxy

@@ -70,6 +70,14 @@ failure not_a_balancer(const service_settings& settings) {
         "Connect through the load balancer, or to an address without proxy_protocol."};
 }
 
+failure tls_required(const service_settings& settings) {
+    return {
+        std::string(sqlstate::invalid_authorization),
+        "service \"" + settings.name + "\" takes connections with TLS only",
+        {},
+        "Connect with sslmode=require, or better verify-full."};
+}
+
 failure backend_lost(const service_settings& settings, std::uint32_t backend) {
     return {
         std::string(sqlstate::connection_failure),

@@ -28,6 +28,9 @@ failure held_too_long(const service_settings& settings, hold_reason why);
 /// 28000, for a connection to an address where only trusted load balancers connect.
 failure not_a_balancer(const service_settings& settings);
 
+/// 28000, for a plain connection where TLS is required.
+failure tls_required(const service_settings& settings);
+
 /// The NOTICE to a logged-in client that has waited for service_settings::notice_after.
 failure please_wait(const service_settings& settings, hold_reason why);
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "proxy/tls.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -31,6 +33,7 @@ std::string address_text(const endpoint& e);
 struct backend_target {
     std::string name;
     std::vector<endpoint> endpoints;
+    tls_context::pointer tls{};  ///< null: plain
 };
 
 /// How a client shows who it is.
@@ -58,6 +61,8 @@ struct service_settings {
     std::vector<backend_target> backends;
     login_method login = login_method::passthrough;
     std::shared_ptr<const protocol::user_list> users;  ///< null: none; not null where login asks
+    client_tls tls = client_tls::prefer;
+    tls_context::pointer identity;           ///< shown to clients; null: they get no TLS
     std::uint32_t max_connections = 10'000;  ///< clients beyond it get 53300; held ones count
     std::uint32_t moves_in_flight = 32;      ///< sessions captured or replayed at once, all workers
     std::uint32_t move_every = 0;            ///< testing.move_every; 0 is off

@@ -1,5 +1,5 @@
-// A session's way in and out. Its login is in session_login.cpp, what happens at boundaries in
-// hold.cpp, moving in transplant.cpp.
+// A session's way in and out. How it begins is in session_startup.cpp, its login in
+// session_login.cpp, what happens at boundaries in hold.cpp, moving in transplant.cpp.
 //
 //   start_up -> prove_client -> take_place -> pass_gate -> log_in_client
 //   -> relay (parks: while_parked) -> wind_up
@@ -23,9 +23,7 @@ namespace pgsluice::proxy {
 namespace {
 
 constexpr std::chrono::seconds goodbye_time{2};  // for the client to take its last message
-constexpr std::chrono::seconds cancel_time{10};
-constexpr unsigned encryption_requests_max = 2;  // one SSLRequest, one GSSENCRequest
-constexpr std::size_t startup_read_bytes = 1024;
+constexpr std::size_t goodbye_read_bytes = 1024;
 
 }  // namespace
 
@@ -75,46 +73,6 @@ task<void> session::run() {
     co_await wind_up();
 }
 
-task<bool> session::start_up() {
-    const steady_time deadline = born_ + shard_.settings().login_timeout;
-    unsigned encryption_requests = 0;
-    while (!startup_) {
-        auto parsed = protocol::parse_startup(early_);
-        if (!parsed) {
-            failure why = parsed.error();
-            co_await tell_and_close(std::move(why));
-            co_return false;
-        }
-        if (std::holds_alternative<protocol::need_more>(*parsed)) {
-            std::array<std::uint8_t, startup_read_bytes> bytes{};
-            const io_result r = co_await read_some(client_, wait_, bytes, deadline);
-            if (!r.done()) {
-                co_return false;  // silent: whoever does not finish its startup is told nothing
-            }
-            early_.insert(early_.end(), bytes.begin(), bytes.begin() + r.bytes);
-            continue;
-        }
-        auto& complete = std::get<protocol::complete_startup>(*parsed);
-        const auto used = static_cast<std::ptrdiff_t>(complete.bytes_consumed);
-        early_.erase(early_.begin(), early_.begin() + used);
-        const bool asks_encryption =
-            std::holds_alternative<protocol::SSLRequest>(complete.packet) ||
-            std::holds_alternative<protocol::GSSENCRequest>(complete.packet);
-        if (asks_encryption && ++encryption_requests > encryption_requests_max) {
-            failure why = refusal::violation(
-                shard_.settings(), "too many requests for encryption before the startup packet"
-            );
-            co_await tell_and_close(std::move(why));
-            co_return false;
-        }
-        const bool goes_on = co_await answer_startup(complete.packet);
-        if (!goes_on) {
-            co_return false;
-        }
-    }
-    co_return true;
-}
-
 task<bool> session::take_place() {
     has_place_ = shard_.shared().try_admit(shard_.settings().max_connections);
     if (!has_place_) {
@@ -126,59 +84,6 @@ task<bool> session::take_place() {
     stranger_ = false;
     shard_.shared().part();
     co_return true;
-}
-
-/// True when the connection goes on, with startup_ set if it was the StartupMessage.
-task<bool> session::answer_startup(const protocol::startup_packet& packet) {
-    if (const auto* startup = std::get_if<protocol::StartupMessage>(&packet)) {
-        startup_.emplace(*startup);
-        co_return true;
-    }
-    if (const auto* cancel = std::get_if<protocol::CancelRequest>(&packet)) {
-        co_await forward_cancel(*cancel);
-        co_return false;
-    }
-    static constexpr std::array<std::uint8_t, 1> no{'N'};
-    const io_result r =
-        co_await write_all(client_, wait_, no, reactor::now() + shard_.settings().login_timeout);
-    co_return r.done();
-}
-
-/// A cancel key leads to a session of any worker; that worker sends the request on and tells this
-/// one when the server has acted, so that the client's connection closes no sooner than it would.
-task<void> session::forward_cancel(protocol::CancelRequest request) {
-    worker& here = shard_.home();
-    const auto target = here.cancels().find(request.pid, request.key);
-    if (!target) {
-        co_return;
-    }
-    const cancel_target to = *target;
-    worker* const there = &here.peer(to.worker);
-    const std::size_t my_service = shard_.shared().id();
-    const session_id me = id_;
-    there->loop().post([there, to, &here, my_service, me] {
-        session* const s = there->at(to.service).find(to.session);
-        const leg* const l = s == nullptr ? nullptr : s->current_leg();
-        const auto reply = [&here, my_service, me] {
-            here.loop().post([&here, my_service, me] {
-                if (session* const waiting = here.at(my_service).find(me)) {
-                    waiting->notify();
-                }
-            });
-        };
-        // At a boundary there is nothing to cancel, and a private exchange must not be hit.
-        if (l == nullptr || s->phase() == session_phase::parked ||
-            s->phase() == session_phase::moving) {
-            reply();
-            return;
-        }
-        shard_counters::bump(there->at(to.service).counters().cancels_forwarded);
-        spawn(
-            send_cancel(there->loop(), l->address, l->pid, l->key, reactor::now() + cancel_time),
-            [reply](const std::exception_ptr&) { reply(); }
-        );
-    });
-    co_await wait_.until(reactor::now() + cancel_time);
 }
 
 task<bool> session::pass_gate() {
@@ -264,9 +169,7 @@ task<void> session::wind_up() {
         if (farewell_ && pump_.state().ready_owed() > 0) {
             co_await send_cancel(
                 shard_.home().loop(),
-                leg_->address,
-                leg_->pid,
-                leg_->key,
+                cancel_order::of(*leg_, shard_.settings().backends[leg_->backend]),
                 reactor::now() + goodbye_time
             );
         }
@@ -311,7 +214,7 @@ task<void> session::tell_and_close(failure why) {
     const steady_time deadline = reactor::now() + goodbye_time;
     io_result r = co_await write_all(client_, wait_, protocol::as_bytes(message), deadline);
     client_.shutdown_send();
-    std::array<std::uint8_t, startup_read_bytes> ignored{};
+    std::array<std::uint8_t, goodbye_read_bytes> ignored{};
     while (r.done()) {
         r = co_await read_some(client_, wait_, ignored, deadline);
     }

@@ -119,10 +119,18 @@ private:
     task<bool> read_proxy_header();
     void come_from(const protocol::proxied_client& client);
 
-    // session.cpp: the client's way in and out
+    // session_startup.cpp: TLS, and what the client wants
     task<bool> start_up();
     task<bool> answer_startup(const protocol::startup_packet& packet);
+    bool may_use_tls() const noexcept;
+    bool lacks_tls() const noexcept;
+    task<bool> answer_encryption(bool accepts);
+    task<bool> begin_tls(steady_time deadline);
+    task<bool> begin_direct_tls(steady_time deadline);
+    task<void> refuse_startup(std::string what);
     task<void> forward_cancel(protocol::CancelRequest request);
+
+    // session.cpp: the client's way in and out
     task<bool> take_place();
     task<bool> pass_gate();
     bool is_refused() const noexcept;

@@ -17,6 +17,7 @@ constexpr std::array control_sees{
     std::string_view("proxy/directive.hpp"),
     std::string_view("proxy/route.hpp"),
     std::string_view("proxy/stats.hpp"),
+    std::string_view("proxy/tls.hpp"),
 };
 
 /// The control plane's libraries. The data plane neither parses configuration nor blocks in libpq.
@@ -71,7 +72,7 @@ std::string_view refuse_own(std::string_view folder, std::string_view header) {
         return "against the arrows control -> proxy -> protocol";
     }
     if (target == "proxy" && std::ranges::find(control_sees, header) == control_sees.end()) {
-        return "control sees only proxy's engine, admission, directive, route and stats";
+        return "control sees only proxy's engine, admission, directive, route, stats and tls";
     }
     return "";
 }

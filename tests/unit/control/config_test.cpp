@@ -119,7 +119,7 @@ TEST(ConfigErrors, UnknownKeysNameTheNearestOne) {
     EXPECT_THAT(
         errors_of_service("    hodl: {timeout: 1s}\n"),
         ElementsAre("f:6:5: unknown key \"hodl\" in services.app, expected listen, route, auth, "
-                    "hold, admin, replication, pins, max_connections, connect_timeout, "
+                    "tls, hold, admin, replication, pins, max_connections, connect_timeout, "
                     "login_timeout, moves_in_flight, cutover, checks or backends; did you mean "
                     "\"hold\"?")
     );

@@ -1,0 +1,201 @@
+// How a client's connection begins: TLS if it wants it, then its startup packet, or a request to
+// cancel what another connection runs.
+
+#include "proxy/cancel.hpp"
+#include "proxy/refusal.hpp"
+#include "proxy/secure.hpp"
+#include "proxy/session.hpp"
+#include "proxy/shard.hpp"
+#include "proxy/tls_channel.hpp"
+#include "proxy/worker.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <utility>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+constexpr std::chrono::seconds cancel_time{10};
+constexpr unsigned encryption_requests_max = 2;  // one SSLRequest, one GSSENCRequest
+constexpr std::size_t startup_read_bytes = 1024;
+constexpr std::uint8_t tls_handshake_record = 0x16;  // RFC 8446, section 5.1
+
+}  // namespace
+
+task<bool> session::start_up() {
+    const steady_time deadline = born_ + shard_.settings().login_timeout;
+    unsigned encryption_requests = 0;
+    while (!startup_) {
+        const bool is_direct = !early_.empty() && early_.front() == tls_handshake_record &&
+                               encryption_requests == 0 && !client_.is_secure() && may_use_tls();
+        if (is_direct) {
+            const bool is_up = co_await begin_direct_tls(deadline);
+            if (!is_up) {
+                co_return false;
+            }
+        }
+        auto parsed = protocol::parse_startup(early_);
+        if (!parsed) {
+            failure why = parsed.error();
+            co_await tell_and_close(std::move(why));
+            co_return false;
+        }
+        if (std::holds_alternative<protocol::need_more>(*parsed)) {
+            std::array<std::uint8_t, startup_read_bytes> bytes{};
+            const io_result r = co_await read_some(client_, wait_, bytes, deadline);
+            if (!r.done()) {
+                co_return false;  // silent: whoever does not finish its startup is told nothing
+            }
+            early_.insert(early_.end(), bytes.begin(), bytes.begin() + r.bytes);
+            continue;
+        }
+        auto& complete = std::get<protocol::complete_startup>(*parsed);
+        const auto used = static_cast<std::ptrdiff_t>(complete.bytes_consumed);
+        early_.erase(early_.begin(), early_.begin() + used);
+        const bool asks_encryption =
+            std::holds_alternative<protocol::SSLRequest>(complete.packet) ||
+            std::holds_alternative<protocol::GSSENCRequest>(complete.packet);
+        if (asks_encryption && client_.is_secure()) {
+            co_await refuse_startup("a request for encryption inside of TLS");
+            co_return false;
+        }
+        if (asks_encryption && ++encryption_requests > encryption_requests_max) {
+            co_await refuse_startup("too many requests for encryption before the startup packet");
+            co_return false;
+        }
+        const bool goes_on = co_await answer_startup(complete.packet);
+        if (!goes_on) {
+            co_return false;
+        }
+    }
+    co_return true;
+}
+
+/// True when the connection goes on, with startup_ set if it was the StartupMessage.
+task<bool> session::answer_startup(const protocol::startup_packet& packet) {
+    if (const auto* startup = std::get_if<protocol::StartupMessage>(&packet)) {
+        if (lacks_tls()) {
+            failure why = refusal::tls_required(shard_.settings());
+            co_await tell_and_close(std::move(why));
+            co_return false;
+        }
+        startup_.emplace(*startup);
+        co_return true;
+    }
+    if (const auto* cancel = std::get_if<protocol::CancelRequest>(&packet)) {
+        co_await forward_cancel(*cancel);
+        co_return false;
+    }
+    const bool asks_tls = std::holds_alternative<protocol::SSLRequest>(packet);
+    co_return co_await answer_encryption(asks_tls && may_use_tls());
+}
+
+bool session::may_use_tls() const noexcept {
+    const service_settings& settings = shard_.settings();
+    return settings.identity && settings.tls != client_tls::disable;
+}
+
+/// Unix sockets are as good as TLS to `require`, as they are to a server's `hostssl`.
+bool session::lacks_tls() const noexcept {
+    return shard_.settings().tls == client_tls::require && !client_.is_secure() &&
+           !source_.is_local;
+}
+
+task<bool> session::answer_encryption(bool accepts) {
+    const steady_time deadline = born_ + shard_.settings().login_timeout;
+    if (accepts && !early_.empty()) {
+        co_await refuse_startup("received unencrypted data after SSL request");
+        co_return false;
+    }
+    const std::array<std::uint8_t, 1> answer{accepts ? std::uint8_t{'S'} : std::uint8_t{'N'}};
+    const io_result r = co_await write_all(client_, wait_, answer, deadline);
+    if (!r.done() || !accepts) {
+        co_return r.done();
+    }
+    co_return co_await begin_tls(deadline);
+}
+
+/// What the client has sent so far is the beginning of its handshake.
+task<bool> session::begin_tls(steady_time deadline) {
+    const auto identity = shard_.settings().identity;
+    std::vector<std::uint8_t> first = std::exchange(early_, {});
+    const std::string trouble =
+        co_await secure_client(client_, wait_, identity, std::move(first), deadline);
+    if (trouble.empty()) {
+        co_return true;
+    }
+    if (!farewell_) {
+        shard_counters::bump(shard_.counters().logins_failed);
+        spdlog::info(
+            "tls_handshake_failed service={} session={} address={} why=\"{}\"",
+            shard_.settings().name,
+            id_,
+            address_,
+            trouble
+        );
+    }
+    co_return false;
+}
+
+/// Direct TLS: there was no question, so the client has to say by ALPN what it wants to speak.
+task<bool> session::begin_direct_tls(steady_time deadline) {
+    const bool is_up = co_await begin_tls(deadline);
+    if (is_up && !client_.tls()->has_agreed_protocol()) {
+        co_await refuse_startup(
+            "received direct SSL connection request without ALPN protocol negotiation extension"
+        );
+        co_return false;
+    }
+    co_return is_up;
+}
+
+task<void> session::refuse_startup(std::string what) {
+    failure why = refusal::violation(shard_.settings(), what);
+    co_await tell_and_close(std::move(why));
+}
+
+/// A cancel key leads to a session of any worker; that worker sends the request on and tells this
+/// one when the server has acted, so that the client's connection closes no sooner than it would.
+task<void> session::forward_cancel(protocol::CancelRequest request) {
+    worker& here = shard_.home();
+    const auto target = here.cancels().find(request.pid, request.key);
+    if (!target) {
+        co_return;
+    }
+    const cancel_target to = *target;
+    worker* const there = &here.peer(to.worker);
+    const std::size_t my_service = shard_.shared().id();
+    const session_id me = id_;
+    there->loop().post([there, to, &here, my_service, me] {
+        session* const s = there->at(to.service).find(to.session);
+        const leg* const l = s == nullptr ? nullptr : s->current_leg();
+        const auto reply = [&here, my_service, me] {
+            here.loop().post([&here, my_service, me] {
+                if (session* const waiting = here.at(my_service).find(me)) {
+                    waiting->notify();
+                }
+            });
+        };
+        // At a boundary there is nothing to cancel, and a private exchange must not be hit.
+        if (l == nullptr || s->phase() == session_phase::parked ||
+            s->phase() == session_phase::moving) {
+            reply();
+            return;
+        }
+        shard_counters::bump(there->at(to.service).counters().cancels_forwarded);
+        spawn(
+            send_cancel(
+                there->loop(),
+                cancel_order::of(*l, there->at(to.service).settings().backends[l->backend]),
+                reactor::now() + cancel_time
+            ),
+            [reply](const std::exception_ptr&) { reply(); }
+        );
+    });
+    co_await wait_.until(reactor::now() + cancel_time);
+}
+
+}  // namespace pgsluice::proxy

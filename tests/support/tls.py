@@ -1,0 +1,168 @@
+"""Certificates made on the fly, and a raw client that speaks TLS."""
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+
+from .cluster import temp_dir
+from .wire import SSL_REQUEST, Wire, cancel_request, startup
+
+NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+PROTOCOL = "postgresql"
+
+
+def _openssl(*arguments):
+    done = subprocess.run(["openssl", *arguments], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"openssl {' '.join(arguments)}:\n{done.stderr}")
+
+
+class Identity:
+    """Paths of a certificate and its key."""
+
+    def __init__(self, stem):
+        self.cert, self.key = stem + ".crt", stem + ".key"
+
+    def copy_to(self, other):
+        """Puts this certificate where another one is, as a renewal does."""
+        shutil.copyfile(self.cert, other.cert)
+        shutil.copyfile(self.key, other.key)
+
+    def der(self):
+        with open(self.cert) as pem:
+            return ssl.PEM_cert_to_DER_cert(pem.read())
+
+
+class Authority:
+    """Signs certificates; `cert` is what those who trust it need."""
+
+    def __init__(self):
+        self.folder = temp_dir("pgsluice-tls-")
+        self.own = Identity(os.path.join(self.folder, "ca"))
+        self.cert = self.own.cert
+        _openssl("req", "-x509", *NEW_KEY, "-keyout", self.own.key, "-out", self.own.cert,
+                 "-subj", "/CN=throwaway authority", "-days", "2")
+
+    def issue(self, name, hosts="DNS:localhost,IP:127.0.0.1", days=2):
+        """A certificate for `hosts`; less than no days makes it an expired one."""
+        made = Identity(os.path.join(self.folder, name))
+        request, names = made.cert + ".csr", made.cert + ".ext"
+        with open(names, "w") as out:
+            out.write(f"subjectAltName={hosts}\n")
+        _openssl("req", *NEW_KEY, "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
+        _openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.own.key,
+                 "-CAcreateserial", "-days", str(days), "-extfile", names, "-out", made.cert)
+        return made
+
+    def server_settings(self, name, **arguments):
+        """Settings of a Cluster that offers TLS. It only takes a key that is its own."""
+        made = self.issue(name, **arguments)
+        os.chmod(made.key, 0o600)
+        if os.geteuid() == 0:
+            shutil.chown(made.key, "postgres", "postgres")
+        return {"ssl": "on", "ssl_cert_file": made.cert, "ssl_key_file": made.key}
+
+
+def is_asleep(server):
+    """A statement waits in pg_sleep() there: from now on it can be cancelled."""
+    return server.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1
+
+
+def client_context(authority=None, alpn=(PROTOCOL,)):
+    """Trusts the authority's certificates, or everybody's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if authority:
+        context.load_verify_locations(authority.cert)
+    else:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+class TlsWire(Wire):
+    """A `Wire` with TLS, asked for by SSLRequest or, with `direct`, begun at once.
+
+    `before` is sent in front, as a load balancer does.
+    """
+
+    def __init__(self, host, port, user=None, dbname="postgres", direct=False, before=b"",
+                 context=None, **parameters):
+        kernel = {k: parameters.pop(k) for k in ("receive_bytes",) if k in parameters}
+        super().__init__(host, port, **kernel)
+        context = context or client_context()
+        if direct:
+            self.socket = self._begin(context, before)
+        else:
+            self.send(before, SSL_REQUEST)
+            answer = self.socket.recv(1)
+            if answer != b"S":
+                raise ConnectionError(f"no TLS: answer {answer!r}")
+            self.socket = self._begin(context)
+        if user:
+            self.send(startup(user, dbname, **parameters))
+            self.finish_startup()
+
+    def _begin(self, context, before=b""):
+        """The handshake, by hand where bytes go in front of its first message, in one packet."""
+        if not before:
+            return context.wrap_socket(self.socket, server_hostname="localhost")
+        return _PrefixedTls(self.socket, context, before)
+
+    def half_close(self):
+        if isinstance(self.socket, ssl.SSLSocket):
+            socket.socket.shutdown(self.socket, socket.SHUT_WR)  # leaves TLS alone
+        else:
+            super().half_close()
+
+    def cancel(self):
+        with TlsWire(*self.address) as other:
+            other.send(cancel_request(*self.key))
+            other.read_to_end()
+
+
+class _PrefixedTls:
+    """TLS over a socket whose first packet begins with something else."""
+
+    def __init__(self, plain, context, before):
+        self.plain, self.inside, self.outside = plain, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.inside, self.outside, server_hostname="localhost")
+        self.before = before
+        self._until(self.tls.do_handshake)
+
+    def _until(self, action):
+        while True:
+            try:
+                return action()
+            except ssl.SSLWantReadError:
+                self._flush()
+                data = self.plain.recv(65536)
+                if not data:
+                    self.inside.write_eof()
+                self.inside.write(data)
+            finally:
+                self._flush()
+
+    def _flush(self):
+        out = self.before + self.outside.read()
+        self.before = b""
+        if out:
+            self.plain.sendall(out)
+
+    def sendall(self, data):
+        self._until(lambda: self.tls.write(data))
+
+    def recv(self, size):
+        try:
+            return self._until(lambda: self.tls.read(size))
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return b""
+
+    def settimeout(self, timeout_s):
+        self.plain.settimeout(timeout_s)
+
+    def close(self):
+        self.plain.close()
