@@ -1,0 +1,147 @@
+#pragma once
+
+#include "protocol/statement_kind.hpp"
+#include "protocol/wire.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace pgsluice::protocol {
+
+/// What a refused client is told.
+struct guard_words {
+    std::string service;  ///< for the hint
+};
+
+/// Forced read-only for one session, between its client and its server. Sits at whole messages and
+/// has the *server* keep the promise: no statement of the client runs but in a transaction that is
+/// READ ONLY and has its snapshot, from where no statement can lead back to READ WRITE ("SET
+/// TRANSACTION"). What a statement is taken for decides how well it works, never whether it could
+/// write. See read_only_guard.cpp for how.
+///
+/// Use: at a boundary. on_client() takes one message at a time, while takes_more(); on_server()
+/// says what becomes of each message of the server. After each call send what take_to_server()
+/// yields. Nothing is left on the server: taking the guard away at a boundary needs no clean-up.
+class read_only_guard {
+public:
+    /// What becomes of a message of the server.
+    enum class reply : std::uint8_t {
+        pass,
+        drop,     ///< an answer to a message of our own
+        replace,  ///< the client gets take_replacement() instead
+    };
+
+    read_only_guard(guard_words words, text_rules rules);
+
+    /// A prepared statement that exists already. Unnamed is "".
+    void knows(std::string_view statement, std::string_view text);
+    /// There may be prepared statements besides those: they cannot be run.
+    void is_told_nothing() noexcept { is_blind_ = true; }
+    /// A statement of this name exists and nobody knows its text: it cannot be run.
+    void distrusts(std::string_view statement);
+    /// standard_conforming_strings or client_encoding has changed.
+    void read_by(text_rules rules) noexcept { rules_ = rules; }
+
+    /// False while the answer to something decides how to go on.
+    bool takes_more() const noexcept { return wait_ == wait::no; }
+    /// A message of the client but Terminate. `body` is not kept.
+    void on_client(char type, byte_view body);
+    /// A message of the server. `body` may be empty where the type is DataRow, CopyData or one that
+    /// is not looked into: all but CommandComplete, ErrorResponse and ReadyForQuery.
+    reply on_server(char type, byte_view body);
+
+    std::string take_to_server() { return std::exchange(to_server_, {}); }
+    const std::string& replacement() const noexcept { return replacement_; }
+
+private:
+    /// A prepared statement of ours, for a few messages. Begins as script.hpp's names of ours do.
+    static constexpr std::string_view private_name = "pgsluice.guard";
+
+    enum class wait : std::uint8_t { no, answers, ready };
+    enum class asked : std::uint8_t { parse, bind, describe, execute, close, function, sync };
+    enum class whose : std::uint8_t {
+        client,
+        query,  ///< the client's, sent as a Query: it hears nothing of Parse and Bind
+        ours,
+        denial,  ///< ours, meant to fail in the client's place
+    };
+    enum class then : std::uint8_t { tell_client, call_function, end_block };
+    struct answer {
+        asked what;
+        whose for_whom;
+        then next = then::tell_client;                ///< of a Sync
+        statement_kind kind = statement_kind::other;  ///< of an Execute
+        std::string name{};                           ///< of a Close or Parse: the statement
+        bool is_statement = false;                    ///< of a Close: not a portal
+    };
+    void expect(asked what, whose for_whom, statement_kind kind = statement_kind::other);
+    void forward(char type, byte_view body);
+
+    // what the client sends
+    bool on_copy(char type, byte_view body);
+    void on_query(byte_view body);
+    void run_parts();
+    void run_part(std::string_view text);
+    void on_parse(byte_view body);
+    void on_bind(byte_view body);
+    void on_describe(byte_view body);
+    void on_execute(byte_view body);
+    void on_close(byte_view body);
+    void on_function(byte_view body);
+    void sync(whose for_whom, then next);
+
+    // what the server answers
+    reply on_answer(char type, byte_view body);
+    reply on_error(byte_view body);
+    reply reworded(byte_view body, const answer* failed);
+    reply on_ready(byte_view body);
+    void on_tag(std::string_view tag, statement_kind kind);
+    void go_on();
+
+    // what is put in between
+    void ensure(statement_kind kind);
+    void deny(const std::string& what);
+    void run_ours(std::string_view text, whose for_whom = whose::ours);
+    void pin();
+    void close_ours();
+    void roll_back();
+    reply finish();
+
+    const statement_reading* find(std::string_view name) const;
+    void forget(const std::string& name);
+    statement_reading read(std::string_view text) const;
+    bool runs_denied(std::string_view text) const;
+    std::string hint() const;
+
+    guard_words words_;
+    text_rules rules_;
+    std::string to_server_;
+    std::string replacement_;
+    std::deque<answer> answers_;  ///< that are still to come, in order
+    std::map<std::string, statement_reading, std::less<>>
+        statements_;  ///< those that are not `other`
+    std::map<std::string, statement_kind, std::less<>> portals_;
+    std::string query_;                    ///< whose parts are being run
+    std::vector<std::string_view> parts_;  ///< of it, last one first
+    std::string call_;                     ///< body of a FunctionCall that waits for its block
+    std::string denied_what_;              ///< of the denial under way
+    wait wait_ = wait::no;
+    bool in_query_ = false;     ///< between a Query and its ReadyForQuery
+    bool is_block_ = false;     ///< a transaction block is open, as far as known
+    bool is_clients_ = false;   ///< and the client knows of it
+    bool is_pinned_ = false;    ///< and nothing was run in it since it was made sure of
+    bool was_run_ = false;      ///< something was run since the last ReadyForQuery
+    bool has_failed_ = false;   ///< a block of the client's that waits for its ROLLBACK
+    bool is_skipping_ = false;  ///< up to the client's Sync
+    bool in_copy_ = false;
+    bool is_blind_ = false;  ///< statements_ lacks some that could be dangerous; then others are in
+    bool knows_denied_ = false;     ///< statements_ has one that is denied
+    bool is_unnamed_free_ = false;  ///< the unnamed statement is about to be replaced anyway
+};
+
+}  // namespace pgsluice::protocol
