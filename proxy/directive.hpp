@@ -50,6 +50,7 @@ struct session_info {
     bool waits = false;  ///< held, and the client has sent something
     bool is_draining = false;      ///< to be ended at its boundary
     bool is_admitted = true;       ///< its address is in the admitted set
+    bool is_guarded = false;       ///< forced read-only has reached it
     std::uint64_t moves = 0;       ///< backend connections it has left behind
     std::string query;             ///< the beginning of the last statement text seen on the wire
     std::vector<pin_reason> pins;  ///< known so far; complete only after a settle
@@ -77,7 +78,8 @@ struct service_progress {
     std::uint32_t parked = 0;
     /// After hold_long(): held, still to park; or busy since before it, so that it may become long.
     std::uint32_t long_running = 0;
-    std::uint32_t draining = 0;  ///< after drain(): not ended yet
+    std::uint32_t draining = 0;   ///< after drain(): not ended yet
+    std::uint32_t unguarded = 0;  ///< while forced read-only: still able to write
     // the rest is zero unless a move order stands
     std::uint32_t prepared = 0;   ///< have a logged-in spare that carries the state last captured
     std::uint32_t preparing = 0;  ///< being captured or prepared, or waiting for their turn

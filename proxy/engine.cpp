@@ -164,7 +164,7 @@ result<void> engine::start(std::uint32_t workers, std::vector<service_start> ser
         parts_->routes.push_back(s.at);
         parts_->gates.push_back(s.gate_open);
         parts_->admitted.push_back(std::make_shared<const admission>(s.admitted));
-        const shard::gate_start gate{s.gate_open, parts_->admitted.back()};
+        const shard::gate_start gate{s.gate_open, s.read_only, parts_->admitted.back()};
         for (const auto& w : parts_->workers) {
             w->set_peers(parts_->workers);
             w->add_service(
@@ -245,6 +245,13 @@ void engine::admit(service_id service, admission who) {
         parts_->admitted[service] = shared;
     }
     parts_->on_all(service, [&](shard& s) { s.admit(shared); });
+}
+
+void engine::set_read_only(service_id service, bool on) {
+    parts_->on_all(service, [on](shard& s) {
+        s.set_read_only(on);
+        s.publish_now();
+    });
 }
 
 admission engine::admitted(service_id service) const {

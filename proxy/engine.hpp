@@ -33,6 +33,7 @@ public:
         route at;               ///< from the journal
         bool gate_open = true;  ///< false: clients are accepted and held until open_gate()
         admission admitted{};   ///< whom an open gate lets through
+        bool read_only = false;
     };
 
     engine();
@@ -70,6 +71,12 @@ public:
     /// and those that came in go on.
     void admit(service_id service, admission who);
     admission admitted(service_id service) const;
+
+    /// Forces the service read-only, or ends that. From the return on no session begins a statement
+    /// that could write; those in a transaction are guarded from their next boundary on, and
+    /// progress().unguarded tells how many of them are left. Ending it takes effect at each
+    /// session's next boundary.
+    void set_read_only(service_id service, bool on);
 
     // --- observing --------------------------------------------------------------------------
 

@@ -31,6 +31,10 @@ task<bool> session::act_at_boundary() {
         terminate(*drained_with_);
         co_return true;
     }
+    if (guard_due()) {
+        co_await change_guard();
+        co_return true;
+    }
     if (stage_ == move_stage::granted) {
         co_await capture_for_order();
         co_return true;
@@ -102,7 +106,7 @@ void session::note_hold() {
 }
 
 bool session::is_held() const noexcept {
-    return !shard_.gate_open() || !inside_ || held_back_ || drained_with_;
+    return !shard_.gate_open() || !inside_ || held_back_ || drained_with_ || guard_due();
 }
 
 bool session::is_refused() const noexcept {

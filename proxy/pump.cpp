@@ -149,6 +149,10 @@ void pump::on_client(std::uint32_t events) {
 }
 
 void pump::read_client() {
+    if (guard_) [[unlikely]] {
+        read_guarded_client();
+        return;
+    }
     const std::size_t kept = held_.size();
     std::memcpy(scratch_.data(), held_.data(), kept);
     const io_result r = client_.recv(scratch_.subspan(kept));
@@ -215,6 +219,10 @@ void pump::take_from_client(std::span<std::uint8_t> bytes) {
 
 void pump::feed_held() {
     holding_ = false;
+    if (guard_) [[unlikely]] {
+        drive_guard();
+        return;
+    }
     const std::size_t kept = held_.size();
     std::memcpy(scratch_.data(), held_.data(), kept);
     take_from_client(scratch_.first(kept));
@@ -244,6 +252,10 @@ void pump::read_backend() {
 }
 
 void pump::take_from_backend(std::span<std::uint8_t> bytes) {
+    if (guard_) [[unlikely]] {
+        take_guarded_backend(bytes);
+        return;
+    }
     backend_visitor visitor{*this, bytes};
     const std::size_t used = from_backend_.scan(bytes, visitor);
     if (used == bytes.size()) {
@@ -321,7 +333,7 @@ void pump::flush(stream& to, std::vector<std::uint8_t>& pending, pump_end if_gon
     pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(r.bytes));
     if (pending.empty()) {
         empty(pending);
-        if (&to == backend_ && client_eof_ && !parked_) {
+        if (&to == backend_ && client_eof_ && !parked_ && !guard_) {
             backend_->shutdown_send();
         }
         if (&to == &client_ && backend_eof_) {

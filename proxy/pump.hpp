@@ -1,11 +1,13 @@
 #pragma once
 
 #include "protocol/frame.hpp"
+#include "protocol/read_only_guard.hpp"
 #include "protocol/session_state.hpp"
 #include "proxy/statement_tap.hpp"
 #include "proxy/stream.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -77,6 +79,19 @@ public:
     /// read.
     void feed_backend(byte_view bytes);
 
+    /// From now on the guard stands between the two, or nobody does any more (null). Requires
+    /// parked() or before start(); without a guard also may_unguard().
+    void set_guard(std::unique_ptr<protocol::read_only_guard> guard) { guard_ = std::move(guard); }
+    bool guarded() const noexcept { return guard_ != nullptr; }
+    /// The client's settings have changed how its texts are to be read.
+    void read_by(protocol::text_rules rules) noexcept {
+        if (guard_) {
+            guard_->read_by(rules);
+        }
+    }
+    /// What has been read ahead fits the scratch buffer, which a guarded session does without.
+    bool may_unguard() const noexcept { return held_.size() < scratch_.size(); }
+
     pump_end end() const noexcept { return end_; }
     const std::string& violation() const noexcept { return violation_; }
     const protocol::session_state& state() const noexcept { return state_; }
@@ -105,6 +120,7 @@ public:
 private:
     struct client_visitor;
     struct backend_visitor;
+    struct guarded_visitor;
     struct side final : io_sink {
         pump& owner;
         void (pump::*handler)(std::uint32_t);
@@ -120,6 +136,10 @@ private:
     void take_from_client(std::span<std::uint8_t> bytes);
     void take_from_backend(std::span<std::uint8_t> bytes);
     void feed_held();
+    void read_guarded_client();
+    void drive_guard();
+    std::size_t guard_one(std::size_t at);
+    void take_guarded_backend(std::span<std::uint8_t> bytes);
     void send_to_client(byte_view bytes);
     void send_to_backend(byte_view bytes);
     void flush(stream& to, std::vector<std::uint8_t>& pending, pump_end if_gone);
@@ -143,6 +163,7 @@ private:
     protocol::frame_cursor from_client_;
     protocol::frame_cursor from_backend_;
     statement_tap tap_;
+    std::unique_ptr<protocol::read_only_guard> guard_;  ///< null: forced read-only is off
 
     std::vector<std::uint8_t> held_;        ///< read from the client, not yet forwarded
     std::vector<std::uint8_t> to_backend_;  ///< forwarded, not yet taken by the socket
@@ -172,7 +193,8 @@ private:
     bool client_eof_ = false;
     bool backend_eof_ = false;
     bool terminate_ = false;
-    bool leaving_ = false;  ///< Terminate was forwarded: the backend is about to close
+    bool guard_passes_ = false;  ///< the message that is being read goes on to the client
+    bool leaving_ = false;       ///< Terminate was forwarded: the backend is about to close
 };
 
 }  // namespace pgsluice::proxy

@@ -62,6 +62,17 @@ failure not_admitted(const service_settings& settings, const std::string& messag
         "Reconnect and try again later."};
 }
 
+failure no_replication(const service_settings& settings) {
+    return {
+        std::string(sqlstate::read_only_sql_transaction),
+        "replication connections are not possible while forced read-only",
+        "Service \"" + settings.name +
+            "\" is forced read-only by an operator, and the commands of a replication connection "
+            "cannot be kept from writing.",
+        "Connect to the server itself, or wait until the operator ends it (sluicectl readonly "
+        "off)."};
+}
+
 failure not_a_balancer(const service_settings& settings) {
     return {
         std::string(sqlstate::invalid_authorization),

@@ -38,6 +38,9 @@ failure please_wait(const service_settings& settings, hold_reason why);
 /// clients are refused.
 failure not_admitted(const service_settings& settings, const std::string& message);
 
+/// 25006, for a replication connection to a service that is forced read-only.
+failure no_replication(const service_settings& settings);
+
 /// 08006, for a session whose backend closed the connection without saying why.
 failure backend_lost(const service_settings& settings, std::uint32_t backend);
 

@@ -39,6 +39,7 @@ service_progress service::sum() const {
         total.parked += share.parked;
         total.long_running += share.long_running;
         total.draining += share.draining;
+        total.unguarded += share.unguarded;
         total.prepared += share.prepared;
         total.preparing += share.preparing;
         total.settled += share.settled;

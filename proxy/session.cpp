@@ -134,6 +134,7 @@ task<void> session::relay() {
     if (is_held()) {
         pump_.close();
     }
+    guard_from_start();
     const std::vector<std::uint8_t> behind_login = std::exchange(leg_->early, {});
     pump_.start(leg_->io, client_pid_, leg_->pid);
     if (!behind_login.empty() && pump_.end() == pump_end::none) {
@@ -236,6 +237,9 @@ void session::on_parameter_status(std::string_view name, std::string_view value)
     if (name == "standard_conforming_strings") {
         lexing_changed_ = true;
     }
+    if (pump_.guarded()) {
+        pump_.read_by(text_rules_now());
+    }
 }
 
 void session::learn(std::string_view custom_setting) {
@@ -296,6 +300,7 @@ session_info session::info() const {
     row.phase_age = since_ms(early_phase_ == session_phase::idle ? pump_.since() : born_);
     row.waits = waits();
     row.is_admitted = inside_;
+    row.is_guarded = is_guarded();
     row.is_draining = is_draining() && !farewell_;
     row.moves = moves_;
     row.query = pump_.tap().last_text();

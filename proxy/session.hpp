@@ -80,6 +80,7 @@ public:
     steady_time waiting_since() const noexcept { return waiting_since_; }
     bool switching() const noexcept { return switching_; }
     bool held_back() const noexcept { return held_back_; }
+    bool is_guarded() const noexcept { return pump_.guarded(); }
     bool is_draining() const noexcept { return drained_with_.has_value(); }
     /// Has to park or to stay parked: by the gate, the admitted set or a drain's first pass.
     bool is_held() const noexcept;
@@ -97,6 +98,7 @@ public:
     /// Whether it is one of them; it ends at its next boundary, unless end_drain() comes before.
     bool drain(const drain_filter& which, const farewell& last_words);
     void end_drain();
+    void read_only_changed();  ///< forced read-only was switched on or off
     void order_given();
     void order_ended();
     void grant();        ///< its turn to be captured
@@ -158,6 +160,14 @@ private:
     void note_hold();
     hold_reason held_by() const noexcept;
     steady_time next_hold_deadline() const;
+
+    // session_guard.cpp: forced read-only
+    bool guard_due() const noexcept;
+    task<void> change_guard();
+    task<bool> tell_guard_statements(protocol::read_only_guard& guard);
+    std::unique_ptr<protocol::read_only_guard> new_guard() const;
+    void guard_from_start();
+    protocol::text_rules text_rules_now() const;
 
     // transplant.cpp: to another leg
     task<void> capture_for_order();

@@ -142,6 +142,11 @@ task<bool> session::log_in_client() {
     early_phase_ = session_phase::login;
     shard_.changed();
     const auto settings = shard_.settings_snapshot();
+    if (shard_.read_only() && startup_->wants_replication()) {
+        failure why = refusal::no_replication(*settings);
+        co_await tell_and_close(std::move(why));
+        co_return false;
+    }
     const bool connected = co_await connect_leg(settings);
     if (!connected) {
         co_return false;

@@ -43,7 +43,7 @@ shard::shard(
     gate_start gate
 )
     : worker_(home), service_(shared), settings_(std::move(settings)), route_(at),
-      gate_open_(gate.is_open), admitted_(std::move(gate.admitted)) {
+      gate_open_(gate.is_open), admitted_(std::move(gate.admitted)), read_only_(gate.is_read_only) {
     PGSLUICE_ASSERT(admitted_ != nullptr);
 }
 
@@ -137,6 +137,13 @@ std::size_t shard::drain(const drain_filter& which, const farewell& last_words) 
 void shard::end_drain() {
     drains_ = false;
     for_each([](session& s) { s.end_drain(); });
+    changed();
+}
+
+void shard::set_read_only(bool on) {
+    read_only_ = on;
+    guards_ = on;
+    for_each([](session& s) { s.read_only_changed(); });
     changed();
 }
 
@@ -286,7 +293,7 @@ void shard::after_batch() {
             log_end(error);
         });
     }
-    if (changed_ && (!gate_open_ || order_ || holds_long_ || drains_)) {
+    if (changed_ && (!gate_open_ || order_ || holds_long_ || drains_ || guards_)) {
         publish_now();
     }
 }
@@ -339,7 +346,9 @@ task<void> shard::drop_retired() {
 
 void shard::publish_now() {
     changed_ = false;
-    service_.publish(worker_.index(), count());
+    const service_progress now = count();
+    guards_ = now.unguarded != 0;
+    service_.publish(worker_.index(), now);
 }
 
 service_progress shard::count() const {
@@ -360,6 +369,7 @@ service_progress shard::count() const {
         sum.parked += is_parked ? 1 : 0;
         const bool may_be_long = s->held_back() || s->works_since_before(holds_long_since_);
         sum.draining += s->is_draining() ? 1 : 0;
+        sum.unguarded += read_only_ && !s->is_guarded() && phase != session_phase::login ? 1 : 0;
         sum.long_running += holds_long_ && may_be_long && !is_parked ? 1 : 0;
         sum.to_switch += s->switching() ? 1 : 0;
         if (!order_) {

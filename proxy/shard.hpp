@@ -33,6 +33,7 @@ public:
     /// What the gate lets through at the start.
     struct gate_start {
         bool is_open = true;
+        bool is_read_only = false;
         std::shared_ptr<const admission> admitted;
     };
 
@@ -54,6 +55,9 @@ public:
     bool gate_open() const noexcept { return gate_open_; }
     /// Whom an open gate lets through.
     const admission& admitted() const noexcept { return *admitted_; }
+    /// No session may begin new work without a guard.
+    bool read_only() const noexcept { return read_only_; }
+    void set_read_only(bool on);
     /// Parks the sessions whose work is long; everybody else goes on. open_gate() releases them.
     void hold_long(milliseconds threshold);
     std::size_t drain(const drain_filter& which, const farewell& last_words);
@@ -129,6 +133,8 @@ private:
     route route_;
     bool gate_open_;
     std::shared_ptr<const admission> admitted_;  ///< never null
+    bool read_only_;
+    bool guards_ = false;  ///< some session still has to get its guard
     bool drains_ = false;
     bool holds_long_ = false;
     steady_time holds_long_since_{};

@@ -1,0 +1,142 @@
+// Forced read-only: how a session gets its guard and loses it, both at a boundary.
+
+#include "protocol/messages.hpp"
+#include "proxy/capture.hpp"
+#include "proxy/refusal.hpp"
+#include "proxy/session.hpp"
+#include "proxy/shard.hpp"
+
+#include <spdlog/spdlog.h>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+constexpr std::chrono::seconds exchange_time{10};
+constexpr std::string_view statement_name = "pgsluice.prepared";
+constexpr std::string_view statements_text =
+    "SELECT name, statement FROM pg_catalog.pg_prepared_statements "
+    "WHERE name NOT LIKE 'pgsluice.%'";
+
+script_step step(script_item item = script_item::protocol) {
+    script_step s;
+    s.item = item;
+    s.label = "read-only";
+    return s;
+}
+
+void run_once(script_builder& out, std::string_view text, script_item item) {
+    out.close_statement(statement_name);
+    out.parse(step(), statement_name, text);
+    out.run(step(item), statement_name);
+    out.close_statement(statement_name);
+}
+
+/// The session's prepared statements, protocol and SQL alike. A serializable deferrable default
+/// would wait for a safe snapshot.
+script statements_request() {
+    script_builder builder;
+    run_once(builder, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", script_item::protocol);
+    run_once(builder, statements_text, script_item::question);
+    run_once(builder, "COMMIT", script_item::protocol);
+    builder.sync();
+    return builder.take();
+}
+
+}  // namespace
+
+bool session::guard_due() const noexcept {
+    return early_phase_ == session_phase::idle && !ending_ &&
+           pump_.guarded() != shard_.read_only() && (!pump_.guarded() || pump_.may_unguard());
+}
+
+void session::read_only_changed() {
+    if (guard_due()) {
+        gate_closed();
+        wait_.notify();
+    } else {
+        go_on();
+    }
+}
+
+protocol::text_rules session::text_rules_now() const {
+    return protocol::text_rules::of(
+        client_sees_.find("standard_conforming_strings").value_or(""),
+        client_sees_.find("client_encoding").value_or("")
+    );
+}
+
+std::unique_ptr<protocol::read_only_guard> session::new_guard() const {
+    return std::make_unique<protocol::read_only_guard>(
+        protocol::guard_words{shard_.settings().name}, text_rules_now()
+    );
+}
+
+/// A session that begins read-only has prepared nothing yet.
+void session::guard_from_start() {
+    if (!shard_.read_only()) {
+        return;
+    }
+    if (startup_->wants_replication()) {
+        terminate(refusal::no_replication(shard_.settings()));
+    } else {
+        pump_.set_guard(new_guard());
+    }
+}
+
+/// The session is parked.
+task<void> session::change_guard() {
+    if (pump_.guarded()) {
+        pump_.set_guard(nullptr);
+        shard_.changed();
+        co_return;
+    }
+    if (startup_->wants_replication()) {
+        terminate(refusal::no_replication(shard_.settings()));
+        co_return;
+    }
+    auto guard = new_guard();
+    const bool is_complete = co_await tell_guard_statements(*guard);
+    if (!is_complete) {
+        guard->is_told_nothing();
+    }
+    if (shard_.read_only()) {
+        pump_.set_guard(std::move(guard));
+    }
+    shard_.changed();
+}
+
+/// What the session can run without sending its text again. False if that remains unknown.
+task<bool> session::tell_guard_statements(protocol::read_only_guard& guard) {
+    const auto unnamed = protocol::decode_parse(protocol::as_bytes(pump_.tap().unnamed_parse()));
+    if (pump_.tap().unnamed_in_doubt()) {
+        guard.distrusts("");
+    } else if (unnamed) {
+        guard.knows("", unnamed->query);
+    }
+    pump_.lend_backend();
+    in_exchange_ = true;
+    const script ask = statements_request();
+    const stray_message tell = pass_to_client();
+    const steady_time deadline = reactor::now() + exchange_time;
+    const auto outcome = co_await run_script(*leg_, wait_, ask, deadline, tell);
+    if (outcome && outcome->needs_rollback()) {
+        const script undo = rollback_request();
+        co_await run_script(*leg_, wait_, undo, deadline, tell);
+    }
+    in_exchange_ = false;
+    pump_.give_back(leg_->io, leg_->pid);
+    pass_on_early();
+    if (!outcome || outcome->first_error() != nullptr) {
+        spdlog::warn("prepared statements unknown session={}", id_);
+        co_return false;
+    }
+    for (const script_row& row : outcome->rows) {
+        if (row.columns.size() == 2 && row.columns[0] && row.columns[1]) {
+            guard.knows(*row.columns[0], *row.columns[1]);
+        }
+    }
+    co_return true;
+}
+
+}  // namespace pgsluice::proxy
