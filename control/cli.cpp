@@ -60,17 +60,13 @@ void declare_argument(given_command& given, const command_argument& argument) {
     }
 }
 
-/// Every command of this version as a subcommand; announced ones are hidden and answer for
-/// themselves.
+/// Every command as a subcommand.
 std::vector<std::unique_ptr<given_command>> declare_commands(CLI::App& app) {
     std::vector<std::unique_ptr<given_command>> all;
     for (const command& each : commands()) {
         auto& given = *all.emplace_back(std::make_unique<given_command>());
         given.what = &each;
         given.parser = app.add_subcommand(std::string(each.name), std::string(each.help));
-        if (each.id == command_id::later) {
-            given.parser->group("")->allow_extras();
-        }
         for (const command_argument& argument : each.arguments) {
             declare_argument(given, argument);
         }
@@ -263,8 +259,7 @@ int main(int argc, char** argv) {
     });
     const given_command* given = named == all.end() ? nullptr : named->get();
     const auto extras = app.remaining(true);
-    const bool is_later = given != nullptr && given->what->id == command_id::later;
-    if (!is_later && (given == nullptr || !extras.empty())) {
+    if (given == nullptr || !extras.empty()) {
         return unexpected(given, extras);
     }
     return give(chosen, *given);

@@ -19,6 +19,7 @@ namespace json = boost::json;
 
 constexpr std::string_view groupings[] = {"backend", "state", "user", "prefix", "pin"};
 constexpr std::string_view pause_policies[] = {"resume", "terminate", "keep"};
+constexpr std::string_view switch_positions[] = {"on", "off"};
 constexpr std::string_view pinned_policies[] = {"abort", "terminate", "wait"};
 
 constexpr command_argument sessions_arguments[] = {
@@ -79,6 +80,16 @@ constexpr command_argument drain_arguments[] = {
     {.name = "user", .help = "only sessions of this user"},
     {.name = "cidr", .help = "only clients from this range of addresses, or local"},
 };
+constexpr command_argument readonly_arguments[] = {
+    {.name = "MODE",
+     .type = argument_type::choice,
+     .choices = switch_positions,
+     .is_required = true,
+     .help = "on or off"},
+    {.name = "timeout",
+     .type = argument_type::duration,
+     .help = "how long to wait for transactions under way (default 10s); then off again"},
+};
 constexpr command_argument events_arguments[] = {
     {.name = "last", .help = "only so many, the newest (default 50; 0 for all)"},
     {.name = "after", .help = "only what came after the event of this number"},
@@ -137,6 +148,11 @@ constexpr command table[] = {
      .needs_service = true,
      .help = "end sessions at their next boundary with 57P01; new connections go on",
      .arguments = drain_arguments},
+    {.id = command_id::readonly,
+     .name = "readonly",
+     .needs_service = true,
+     .help = "force read-only: on returns when no session can write any more",
+     .arguments = readonly_arguments},
     {.id = command_id::events,
      .name = "events",
      .help = "the journal: what was intended and done, oldest first",
@@ -157,7 +173,6 @@ constexpr command table[] = {
      .name = "shutdown",
      .help = "end every session with 57P01 and exit",
      .arguments = shutdown_arguments},
-    {.id = command_id::later, .name = "readonly", .help = "not in this version"},
 };
 
 failure wrong(std::string message) {
@@ -294,18 +309,13 @@ result<request> make_request(
     if (given.what == nullptr) {
         std::vector<std::string_view> names;
         for (const command& each : commands()) {
-            if (each.id != command_id::later) {
-                names.push_back(each.name);
-            }
+            names.push_back(each.name);
         }
         return wrong(
             (command_name.empty() ? "no command is given"
                                   : "unknown command \"" + std::string(command_name) + "\"") +
             ", expected " + one_of(names) + did_you_mean(command_name, names)
         );
-    }
-    if (given.what->id == command_id::later) {
-        return wrong("\"" + std::string(command_name) + "\" is not in this version");
     }
     if (auto checked = check_arguments(given); !checked) {
         return checked.error();

@@ -29,12 +29,12 @@ enum class command_id : std::uint8_t {
     rollback,
     preflight,
     drain,
+    readonly,
     events,
     abort,
     admit,
     reload,
     shutdown,
-    later,  ///< announced, but not in this version
 };
 
 enum class argument_type : std::uint8_t {

@@ -193,7 +193,8 @@ result<proxy::engine::service_start> daemon::start_of(const service_config& serv
         .settings = std::move(resolved->settings),
         .at = {backend_index(service, state->backend), state->generation},
         .gate_open = initial_mode(*state) == mode::serving,
-        .admitted = state->admitted};
+        .admitted = state->admitted,
+        .read_only = state->read_only.state == read_only_state::on};
 }
 
 result<void> daemon::start_services() {
@@ -218,7 +219,8 @@ result<void> daemon::start_services() {
             std::make_shared<const service_config>(service),
             initial_mode(state),
             state.fences,
-            state.previous
+            state.previous,
+            state.read_only
         ));
         spdlog::info(
             "service_started name={} route={} generation={} mode={} admitted=\"{}\" workers={}",
@@ -230,7 +232,12 @@ result<void> daemon::start_services() {
             workers
         );
         if (state.unfinished) {
-            recoveries_.emplace_back([&state, to = added.get()] { to->recover(state); });
+            recoveries_.emplace_back([&state, to = added.get()] {
+                to->recover(state);
+                to->recover_read_only();
+            });
+        } else if (state.read_only.state != read_only_state::off) {
+            recoveries_.emplace_back([to = added.get()] { to->recover_read_only(); });
         }
     }
     return {};
@@ -308,6 +315,8 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return service->preflight(given, tell);
     case command_id::drain:
         return service->drain(given, tell);
+    case command_id::readonly:
+        return service->read_only(given, tell);
     case command_id::events:
         return events(given);
     case command_id::abort:
@@ -318,8 +327,6 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return reload();
     case command_id::shutdown:
         return shut_down(given);
-    case command_id::later:
-        break;
     }
     return outcome::of(exit_code::usage, "not in this version");
 }

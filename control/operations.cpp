@@ -30,10 +30,11 @@ service_operations::service_operations(
     config_pointer settings,
     mode initial,
     fence_memories fences,
-    std::string previous
+    std::string previous,
+    read_only_record read_only
 )
     : around_(std::move(around)), id_(id), settings_(std::move(settings)),
-      fences_(std::move(fences)), previous_(std::move(previous)),
+      fences_(std::move(fences)), previous_(std::move(previous)), read_only_(std::move(read_only)),
       traffic_(around_.engine, id, settings_->name, initial) {}
 
 service_operations::config_pointer service_operations::settings() const {

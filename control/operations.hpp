@@ -45,7 +45,8 @@ public:
         config_pointer settings,
         mode initial,
         fence_memories fences = {},
-        std::string previous = {}
+        std::string previous = {},
+        read_only_record read_only = {}
     );
 
     std::string name() const { return settings()->name; }
@@ -61,11 +62,16 @@ public:
     /// Refused while another operation runs; a pause that stands is none.
     outcome admit(const request& given);
     outcome drain(const request& given, const progress_sink& tell);
+    outcome read_only(const request& given, const progress_sink& tell);
     outcome sessions(const request& given);
     boost::json::object status();
 
     /// Finishes what a crash interrupted; the gate was started closed. Blocks until it is open.
     void recover(const service_state& found);
+
+    /// Finishes a change of forced read-only that a crash interrupted, and puts its fence up again
+    /// where that does not survive. Waits for the server, at most some time.
+    void recover_read_only();
 
     /// Swaps the configuration; refused while an operation runs.
     outcome apply(config_pointer settings, std::shared_ptr<const proxy::service_settings> resolved);
@@ -106,6 +112,14 @@ private:
     outcome pause_is_late(const request& given, bool was_open);
     outcome end_blockers(const std::vector<proxy::session_info>& blockers, bool was_open);
     outcome stand(boost::json::object result);
+
+    outcome begin_read_only(const request& given, const progress_sink& tell);
+    outcome end_read_only();
+    bool wait_guarded(limits::clock::time_point deadline, const progress_sink& tell);
+    outcome read_only_is_late(limits::clock::time_point started);
+    result<void> note_read_only(read_only_record next, std::string_view by);
+    read_only_record read_only_now() const;
+    boost::json::value read_only_json() const;
 
     result<cutover_request> make_move(
         const config_pointer& service, const request& given, std::string_view to, bool retarget
@@ -148,7 +162,8 @@ private:
     std::optional<cutover_view> cutover_;
     std::optional<fence_memory> fence_left_;  ///< see cutover_report
     fence_memories fences_;
-    std::string previous_;  ///< where a rollback leads
+    std::string previous_;        ///< where a rollback leads
+    read_only_record read_only_;  ///< as last journaled
     bool is_stopping_ = false;
 
     std::atomic<bool> aborted_ = false;

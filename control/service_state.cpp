@@ -116,6 +116,12 @@ result<void> apply(service_state& state, const journal_record& record) {
             return contradiction(record, decoded.error().message);
         }
         state.admitted = std::move(*decoded);
+    } else if (record.kind == journal_kinds::readonly) {
+        auto decoded = decode_read_only(record.payload);
+        if (!decoded) {
+            return contradiction(record, decoded.error().message);
+        }
+        state.read_only = std::move(*decoded);
     } else if (const auto cutover = decode_cutover(record)) {
         return apply_cutover(state, *cutover, record);
     } else if (record.kind != journal_kinds::pause) {
@@ -175,6 +181,10 @@ compact(std::span<const journal_record> records, std::size_t recent) {
         kept.push_back({0, at_ms, name, std::string(journal_kinds::route), route_of(state)});
         if (state.is_paused) {
             kept.push_back({0, at_ms, name, std::string(journal_kinds::paused), {}});
+        }
+        if (state.read_only.state != read_only_state::off) {
+            const std::string kind(journal_kinds::readonly);
+            kept.push_back({0, at_ms, name, kind, encode_read_only(state.read_only)});
         }
         if (state.admitted != proxy::admission{}) {
             kept.push_back(

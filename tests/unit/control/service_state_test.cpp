@@ -181,6 +181,33 @@ TEST(ServiceState, TheLastAdmittedSetCounts) {
     EXPECT_EQ(who.message, "later");
 }
 
+boost::json::object read_only_payload(std::string_view state) {
+    return {
+        {"state", state},
+        {"fence", "default"},
+        {"backend", "blue"},
+        {"memory", {{"auto_conf", nullptr}}},
+        {"revoked", {{"app", {"lo_creat(integer)"}}}},
+        {"by", "root"}};
+}
+
+TEST(ServiceState, TheLastWordOnReadOnlyCounts) {
+    script s = first_start();
+    EXPECT_EQ(state_of(s.records()).read_only, read_only_record{});
+    s.add("readonly", read_only_payload("entering"));
+    EXPECT_EQ(state_of(s.records()).read_only.state, read_only_state::entering);
+    s.add("readonly", read_only_payload("on"));
+    const read_only_record found = state_of(s.records()).read_only;
+    EXPECT_EQ(found.state, read_only_state::on);
+    EXPECT_EQ(found.fence, read_only_fence::settings);
+    EXPECT_EQ(found.backend, "blue");
+    EXPECT_THAT(found.revoked.at("app"), testing::ElementsAre("lo_creat(integer)"));
+    EXPECT_EQ(decode_read_only(encode_read_only(found)).value(), found);
+    s.add("readonly", {{"state", "off"}, {"fence", "none"}});
+    EXPECT_EQ(state_of(s.records()).read_only, read_only_record{});
+    EXPECT_THAT(error_of(first_start().add("readonly")), HasSubstr("no state or fence"));
+}
+
 TEST(ServiceState, AdmittedSetsThatNobodyCouldHaveWrittenAreContradictions) {
     EXPECT_THAT(error_of(first_start().add("admit")), HasSubstr("no set, or nothing said"));
     EXPECT_THAT(
@@ -229,6 +256,7 @@ TEST(ServiceState, ContradictionsAreErrorsThatNameTheRecord) {
 
 TEST(Compact, ReplaysToTheSameStatesForEveryCut) {
     script s = full_cutover();
+    s.add("readonly", read_only_payload("on"));
     s.add("admit", admit_record({"10.0.0.0/8=25%"})).add("pause").add("paused");
     s.cutover({.kind = record_kind::begun, .id = "c2", .from = "green", .to = "blue"});
     for (std::size_t n = 0; n <= s.records().size(); ++n) {
@@ -243,12 +271,13 @@ TEST(Compact, ReplaysToTheSameStatesForEveryCut) {
             EXPECT_EQ(after.fences, before.fences) << n << " " << recent;
             EXPECT_EQ(after.previous, before.previous) << n << " " << recent;
             EXPECT_EQ(after.is_paused, before.is_paused) << n << " " << recent;
+            EXPECT_EQ(after.read_only, before.read_only) << n << " " << recent;
             EXPECT_EQ(after.unfinished.has_value(), before.unfinished.has_value())
                 << n << " " << recent;
         }
     }
-    EXPECT_EQ(compact(s.records(), 0)->size(), 4u)
-        << "route, paused, admit and the unfinished cutover";
+    EXPECT_EQ(compact(s.records(), 0)->size(), 5u)
+        << "route, paused, readonly, admit and the unfinished cutover";
 }
 
 }  // namespace
