@@ -91,8 +91,7 @@ reactor::~reactor() {
 void reactor::run(const std::function<void()>& after_batch) {
     std::array<epoll_event, batch_max> events{};
     while (!stopping_) {
-        const int wait_ms = kicked_.empty() ? -1 : 0;
-        const int n = epoll_wait(epoll_, events.data(), batch_max, wait_ms);
+        const int n = epoll_wait(epoll_, events.data(), batch_max, wait_ms_);
         if (n < 0) {
             PGSLUICE_ASSERT(errno == EINTR);
             continue;
@@ -103,7 +102,7 @@ void reactor::run(const std::function<void()>& after_batch) {
             batch_ = batch_.subspan(1);
             dispatch(event);
         }
-        if (wait_ms == 0) [[unlikely]] {
+        if (wait_ms_ == 0) [[unlikely]] {
             deliver_kicks();
         }
         do {
@@ -133,6 +132,7 @@ void reactor::dispatch(epoll_event& event) {
 void reactor::kick(io_watch& w) {
     if (std::find(kicked_.begin(), kicked_.end(), &w) == kicked_.end()) {
         kicked_.push_back(&w);
+        wait_ms_ = 0;
     }
 }
 
@@ -146,6 +146,7 @@ void reactor::deliver_kicks() {
         }
     }
     kicked_.erase(kicked_.begin(), kicked_.begin() + static_cast<std::ptrdiff_t>(count));
+    wait_ms_ = kicked_.empty() ? -1 : 0;
 }
 
 /// Events of the present batch that were not delivered yet.

@@ -156,6 +156,7 @@ private:
     std::span<epoll_event> batch_;  ///< events of the present batch that were not delivered yet
     std::vector<std::coroutine_handle<>> ready_;
     std::vector<io_watch*> kicked_;  ///< each at most once
+    int wait_ms_ = -1;               ///< for an event; 0 while somebody is kicked
     std::set<std::pair<steady_time, wait_point*>> deadlines_;
     steady_time armed_ = never;
 

@@ -47,39 +47,53 @@ void stream::secure(std::unique_ptr<tls_channel> channel) noexcept {
     tls_ = std::move(channel);
 }
 
-/// epoll knows only of what the socket holds, not of bytes that TLS has taken from it already.
-io_result stream::note_tls(io_result r) {
-    if (watch_.is_registered()) {
-        if (tls_->has_unread()) {
-            reactor_.kick(watch_);
-        }
-        if (tls_->wants_write()) {
-            reactor_.set(watch_, watch_.events() | EPOLLOUT);
-        }
-    }
-    return r;
-}
+// What TLS does is in functions of its own, so that these need no more than a branch for it.
 
 io_result stream::recv(std::span<std::uint8_t> into) noexcept {
     if (tls_) [[unlikely]] {
-        return note_tls(tls_->recv(into));
+        return recv_tls(into);
     }
     return outcome(::recv(fd_, into.data(), into.size(), 0), true);
 }
 
 io_result stream::send(byte_view bytes) noexcept {
     if (tls_) [[unlikely]] {
-        if (tls_->wants_write() && watch_.is_registered()) {
-            reactor_.kick(watch_);  // the socket takes bytes again: the reader goes on
-        }
-        return tls_->send(bytes);
+        return send_tls(bytes);
     }
     return outcome(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL), false);
 }
 
+/// epoll knows only of what the socket holds, not of bytes that TLS has taken from it already.
+void stream::hear_of_unread() noexcept {
+    if (!watch_.is_registered()) {
+        return;
+    }
+    if (tls_->has_unread()) {
+        reactor_.kick(watch_);
+    }
+    if (tls_->wants_write()) {
+        reactor_.set(watch_, watch_.events() | EPOLLOUT);
+    }
+}
+
+io_result stream::recv_tls(std::span<std::uint8_t> into) noexcept {
+    const io_result r = tls_->recv(into);
+    hear_of_unread();
+    return r;
+}
+
+io_result stream::send_tls(byte_view bytes) noexcept {
+    if (tls_->wants_write() && watch_.is_registered()) {
+        reactor_.kick(watch_);  // the socket takes bytes again: the reader goes on
+    }
+    return tls_->send(bytes);
+}
+
 io_result stream::peek(std::span<std::uint8_t> into) noexcept {
     if (tls_) [[unlikely]] {
-        return note_tls(tls_->peek(into));
+        const io_result r = tls_->peek(into);
+        hear_of_unread();
+        return r;
     }
     return outcome(::recv(fd_, into.data(), into.size(), MSG_PEEK), true);
 }

@@ -60,7 +60,9 @@ public:
     reactor& loop() const noexcept { return reactor_; }
 
 private:
-    io_result note_tls(io_result r);
+    [[gnu::noinline]] io_result recv_tls(std::span<std::uint8_t> into) noexcept;
+    [[gnu::noinline]] io_result send_tls(byte_view bytes) noexcept;
+    void hear_of_unread() noexcept;
 
     reactor& reactor_;
     io_watch watch_;
