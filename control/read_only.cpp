@@ -168,7 +168,7 @@ outcome service_operations::end_read_only() {
 void service_operations::recover_read_only() {
     const auto own = begin("recovery");
     const read_only_record found = read_only_now();
-    if (!own || found.state == read_only_state::on) {
+    if (!own || found.state == read_only_state::on || found.state == read_only_state::off) {
         return;
     }
     (void)note_read_only({}, "recovery");

@@ -93,12 +93,6 @@ def test_no_daemon_exits_with_3(tmp_path):
     assert run("sluicectl", "status", PGSLUICE_SOCKET=str(path))[0] == 3
 
 
-def test_commands_of_later_versions_say_so(tmp_path):
-    for command in ["readonly on"]:
-        code, _out, err = run("sluicectl", *command.split())
-        assert code == 2 and "not in this version" in err, command
-
-
 # --- start without a file ------------------------------------------------------------------------
 
 def test_start_without_a_file(blue, green):
