@@ -16,7 +16,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <ctime>
 
 namespace pgsluice::proxy {
@@ -126,7 +125,7 @@ void pump::tell_client(byte_view bytes) {
 
 void pump::feed_backend(byte_view bytes) {
     PGSLUICE_ASSERT(bytes.size() <= scratch_.size());
-    std::memcpy(scratch_.data(), bytes.data(), bytes.size());
+    std::copy(bytes.begin(), bytes.end(), scratch_.begin());
     take_from_backend(scratch_.first(bytes.size()));
 }
 
@@ -154,7 +153,7 @@ void pump::read_client() {
         return;
     }
     const std::size_t kept = held_.size();
-    std::memcpy(scratch_.data(), held_.data(), kept);
+    std::copy(held_.begin(), held_.end(), scratch_.begin());
     const io_result r = client_.recv(scratch_.subspan(kept));
     if (r.done()) {
         take_from_client(scratch_.first(kept + r.bytes));
@@ -224,7 +223,7 @@ void pump::feed_held() {
         return;
     }
     const std::size_t kept = held_.size();
-    std::memcpy(scratch_.data(), held_.data(), kept);
+    std::copy(held_.begin(), held_.end(), scratch_.begin());
     take_from_client(scratch_.first(kept));
     if (end_ == pump_end::none) {
         set_interest();
@@ -242,7 +241,7 @@ void pump::on_backend(std::uint32_t events) {
 
 void pump::read_backend() {
     const std::size_t kept = backend_leftover_.size();
-    std::memcpy(scratch_.data(), backend_leftover_.data(), kept);
+    std::copy(backend_leftover_.begin(), backend_leftover_.end(), scratch_.begin());
     const io_result r = backend_->recv(scratch_.subspan(kept));
     if (r.done()) {
         take_from_backend(scratch_.first(kept + r.bytes));

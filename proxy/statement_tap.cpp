@@ -112,7 +112,7 @@ void statement_tap::take_bind(byte_view body) {
 /// Learns what the text tells; returns the numbers of parameters whose values name settings.
 std::vector<unsigned> statement_tap::scan(std::string_view text) {
     preview_size_ = static_cast<std::uint8_t>(std::min(text.size(), query_preview_bytes));
-    std::memcpy(preview_.data(), text.data(), preview_size_);
+    std::copy_n(text.begin(), preview_size_, preview_.begin());
     protocol::sql_scan_result found;
     protocol::scan_sql(text, found);
     for (const std::string& name : found.names) {
