@@ -161,12 +161,18 @@ struct testing_config {
     bool operator==(const testing_config&) const = default;
 };
 
+struct dns_config {
+    std::chrono::milliseconds max_age{15'000};  ///< 0: until a connection fails
+    bool operator==(const dns_config&) const = default;
+};
+
 /// A whole validated configuration: built at once, never changed afterwards. A reload builds
 /// another.
 struct config {
     control_config control;
     std::uint32_t workers = 0;  ///< threads; 0 = one per core
     std::optional<host_port> http;
+    dns_config dns;
     log_config log;
     std::vector<service_config> services;
     testing_config testing;

@@ -36,6 +36,15 @@ const config_key<config> globals[] = {
      .doc = "Metrics and health checks. Accepted, but not served by this version.",
      .set = set_http,
      .show = show_http},
+    duration_key<config, &config::dns, &dns_config::max_age>(
+        {.name = "dns.max_age",
+         .initial = "15s",
+         .is_reloadable = reloadable,
+         .doc = "Names of backends are looked up again when their addresses are older, and within "
+                "a second after a connection has failed; 0s: only then. A name that cannot be "
+                "resolved keeps the last good answer. Addresses do not change while a command such "
+                "as cutover runs."}
+    ),
     choice_key<config, log_level, &config::log, &log_config::level>(
         {.name = "log.level",
          .type = "debug | info | warn | error",

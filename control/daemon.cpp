@@ -98,10 +98,12 @@ result<std::unique_ptr<daemon>> daemon::start(start_arguments arguments) {
         return socket.error();
     }
     made->socket_ = std::move(*socket);
+    made->watch_names();
     return made;
 }
 
 daemon::~daemon() {
+    names_.reset();
     for (const auto& service : services_) {
         service->stop(std::nullopt);
     }
@@ -205,6 +207,7 @@ result<void> daemon::start_services() {
         if (!start) {
             return start.error();
         }
+        in_force_.push_back({.settings = start->settings});
         starts.push_back(std::move(*start));
     }
     const std::uint32_t workers = worker_count(settings);
@@ -406,11 +409,12 @@ outcome daemon::reload() {
     }
     for (std::size_t i = 0; i < services_.size(); ++i) {
         const outcome applied = services_[i]->apply(
-            std::make_shared<const service_config>(merged.services[i]), std::move(resolved[i])
+            std::make_shared<const service_config>(merged.services[i]), resolved[i]
         );
         if (!applied.is_done()) {
             return applied;
         }
+        in_force_[i].settings = std::move(resolved[i]);
     }
     set_up_logging(merged.log);
     arguments_.settings = std::move(merged);

@@ -3,6 +3,7 @@
 #include "control/config.hpp"
 #include "control/control_socket.hpp"
 #include "control/journal.hpp"
+#include "control/name_refresh.hpp"
 #include "control/operations.hpp"
 #include "control/outcome.hpp"
 #include "protocol/secret.hpp"
@@ -54,6 +55,8 @@ private:
     outcome status(const request& given);
     outcome events(const request& given) const;
     outcome shut_down(const request& given);
+    void watch_names();
+    bool apply_addresses(const lookup_results& found);
     result<service_operations*> find_service(const std::string& name);
 
     start_arguments arguments_;
@@ -63,8 +66,15 @@ private:
     service_states states_;
     proxy::engine engine_;
     std::vector<std::unique_ptr<service_operations>> services_;
+    /// What the workers of a service go by, and which names the last look could not resolve.
+    struct in_force {
+        std::shared_ptr<const proxy::service_settings> settings;
+        std::vector<std::string> unresolved{};
+    };
+    std::vector<in_force> in_force_;  ///< one a service; guarded by reload_mutex_
     std::vector<std::thread> recoveries_;
     std::unique_ptr<control_socket> socket_;
+    std::unique_ptr<name_refresh> names_;
 };
 
 }  // namespace pgsluice::control

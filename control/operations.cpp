@@ -139,6 +139,16 @@ outcome service_operations::apply(
     return outcome::done({});
 }
 
+bool service_operations::apply_addresses(std::shared_ptr<const proxy::service_settings> resolved) {
+    // Under the lock, so that no operation begins meanwhile: it would be refused as busy otherwise.
+    const std::lock_guard guard(mutex_);
+    if (is_stopping_ || !running_.empty()) {
+        return false;
+    }
+    around_.engine.apply(id_, std::move(resolved));
+    return true;
+}
+
 // --- journal
 
 result<void> service_operations::append(std::string_view kind, json::object payload) {

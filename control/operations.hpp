@@ -75,6 +75,8 @@ public:
 
     /// Swaps the configuration; refused while an operation runs.
     outcome apply(config_pointer settings, std::shared_ptr<const proxy::service_settings> resolved);
+    /// Other addresses of the same servers; false, and nothing done, while an operation runs.
+    bool apply_addresses(std::shared_ptr<const proxy::service_settings> resolved);
 
     /// Before the process ends: interrupts what runs, waits for its end and refuses everything new.
     /// With a drain time, waits that long for sessions to come to a boundary, gate closed.

@@ -14,7 +14,7 @@ namespace pgsluice::control {
 /// A service as the workers need it, with every name resolved.
 struct resolved_service {
     std::shared_ptr<const proxy::service_settings> settings;
-    /// Backends whose names could not be resolved, in words. They have no endpoint until a reload.
+    /// Backends whose names could not be resolved, in words. They have no endpoint until they can.
     std::vector<std::string> unresolved;
 };
 

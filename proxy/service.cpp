@@ -108,6 +108,7 @@ service_stats service::stats() const noexcept {
         total.clients_accepted += c.clients_accepted.load(std::memory_order_relaxed);
         total.clients_refused += c.clients_refused.load(std::memory_order_relaxed);
         total.logins_failed += c.logins_failed.load(std::memory_order_relaxed);
+        total.connects_failed += c.connects_failed.load(std::memory_order_relaxed);
         total.sessions_moved += c.sessions_moved.load(std::memory_order_relaxed);
         total.sessions_lost += c.sessions_lost.load(std::memory_order_relaxed);
         total.cancels_forwarded += c.cancels_forwarded.load(std::memory_order_relaxed);

@@ -21,6 +21,7 @@ struct shard_counters {
     std::atomic<std::uint64_t> clients_accepted{0};
     std::atomic<std::uint64_t> clients_refused{0};
     std::atomic<std::uint64_t> logins_failed{0};
+    std::atomic<std::uint64_t> connects_failed{0};
     std::atomic<std::uint64_t> sessions_moved{0};
     std::atomic<std::uint64_t> sessions_lost{0};
     std::atomic<std::uint64_t> cancels_forwarded{0};

@@ -124,6 +124,7 @@ task<bool> session::connect_leg(std::shared_ptr<const service_settings> settings
         co_return true;
     }
     shard_counters::bump(shard_.counters().logins_failed);
+    shard_counters::bump(shard_.counters().connects_failed);
     spdlog::warn(
         "backend unreachable service={} backend={} detail=\"{}\"",
         settings->name,

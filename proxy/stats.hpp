@@ -12,6 +12,7 @@ struct service_stats {
     std::uint64_t clients_accepted = 0;
     std::uint64_t clients_refused = 0;
     std::uint64_t logins_failed = 0;
+    std::uint64_t connects_failed = 0;  ///< to servers that could not be reached
     std::uint64_t sessions_moved = 0;
     std::uint64_t sessions_lost = 0;
     std::uint64_t cancels_forwarded = 0;

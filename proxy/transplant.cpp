@@ -255,6 +255,7 @@ task<std::vector<pin_reason>> session::log_in_spare(spare_leg& s, std::uint32_t 
     s.line->backend = backend;
     const auto opened = co_await open_leg(*s.line, s.point, target, settings->connect_timeout);
     if (!opened) {
+        shard_counters::bump(shard_.counters().connects_failed);
         co_return unready(target.name, opened.error());
     }
     recall_keys(backend);

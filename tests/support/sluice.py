@@ -55,6 +55,7 @@ class Sluice:
         self.log_path = os.path.join(self.top, "log")
         self.host, self.port = "127.0.0.1", free_port()
         self.process = None
+        self.preexec = die_with_us
         app = {
             "listen": listen or [f"{self.host}:{self.port}"],
             "backends": {name: {"host": s.host, "port": s.port} for name, s in backends.items()},
@@ -94,7 +95,7 @@ class Sluice:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([program("pgsluice"), "-c", self.config_path],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=die_with_us)
+                                            preexec_fn=self.preexec)
         if wait:
             self._wait_served()
         return self
