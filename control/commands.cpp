@@ -19,6 +19,7 @@ namespace json = boost::json;
 
 constexpr std::string_view groupings[] = {"backend", "state", "user", "prefix", "pin"};
 constexpr std::string_view pause_policies[] = {"resume", "terminate", "keep"};
+constexpr std::string_view read_only_fences[] = {"none", "default", "lock_tables"};
 constexpr std::string_view switch_positions[] = {"on", "off"};
 constexpr std::string_view pinned_policies[] = {"abort", "terminate", "wait"};
 
@@ -89,6 +90,10 @@ constexpr command_argument readonly_arguments[] = {
     {.name = "timeout",
      .type = argument_type::duration,
      .help = "how long to wait for transactions under way (default 10s); then off again"},
+    {.name = "fence",
+     .type = argument_type::choice,
+     .choices = read_only_fences,
+     .help = "against whom the proxy does not see; default where there is an admin login"},
 };
 constexpr command_argument events_arguments[] = {
     {.name = "last", .help = "only so many, the newest (default 50; 0 for all)"},

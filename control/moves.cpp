@@ -332,6 +332,9 @@ outcome service_operations::cutover_to(
     const request& given,
     const progress_sink& tell
 ) {
+    if (auto fenced = refused_by_read_only_fence()) {
+        return *fenced;
+    }
     auto asked = make_move(service, given, to, false);
     if (!asked) {
         return outcome::of(exit_code::usage, asked.error().message);

@@ -6,6 +6,7 @@
 #include "control/engine_traffic.hpp"
 #include "control/journal.hpp"
 #include "control/outcome.hpp"
+#include "control/pg_client.hpp"
 #include "control/service_state.hpp"
 
 #include <condition_variable>
@@ -23,6 +24,8 @@ namespace pgsluice::control {
 using server_pair_maker = std::function<std::unique_ptr<server_pair>(
     const service_config&, const backend_config& from, const backend_config& to
 )>;
+
+class server_fence;
 
 /// The operations of one service: at most one at a time, each on the thread that asks for it.
 /// status() and the two interruptions come in from other threads meanwhile.
@@ -119,6 +122,12 @@ private:
     outcome end_read_only();
     bool wait_guarded(limits::clock::time_point deadline, const progress_sink& tell);
     outcome read_only_is_late(limits::clock::time_point started);
+    step_result<std::vector<std::string>> raise_read_only_fence(
+        server_fence& fence, const read_only_record& planned, const limits& until
+    );
+    std::optional<outcome> lower_read_only_fence(const read_only_record& raised);
+    outcome undo_read_only(read_only_record tried, bool was_on, const step_failure& why);
+    std::optional<outcome> refused_by_read_only_fence() const;
     result<void> note_read_only(read_only_record next, std::string_view by);
     read_only_record read_only_now() const;
     boost::json::value read_only_json() const;
@@ -167,6 +176,8 @@ private:
     std::string previous_;        ///< where a rollback leads
     read_only_record read_only_;  ///< as last journaled
     bool is_stopping_ = false;
+
+    std::vector<pg_client> table_locks_;  ///< of forced read-only, by whoever has the turn
 
     std::atomic<bool> aborted_ = false;
     std::atomic<bool> stopping_ = false;  ///< as is_stopping_, for a cutover under way

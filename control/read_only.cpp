@@ -1,12 +1,15 @@
 // Forced read-only: the command, what status tells of it, and what a restart has to finish. Each
 // change is in the journal before it takes effect:
 //
-//   on    entering -> guards, drain -> on         a crash in between, a deadline: off
-//   off   leaving -> guards away -> off           a crash in between: off
+//   on    entering -> guards, drain, fence -> on       a crash in between, a deadline: off
+//   off   leaving -> fence down, guards away -> off    a crash in between: off
+#include "control/fault.hpp"
 #include "control/operations.hpp"
+#include "control/read_only_fence.hpp"
 #include "control/report_json.hpp"
 #include "control/steps.hpp"
 
+#include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 #include <spdlog/spdlog.h>
 
@@ -21,9 +24,27 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds timeout_default{10'000};
 constexpr milliseconds progress_every{200};
+constexpr milliseconds lower_timeout{30'000};  // whatever the operator gave for the way there
+constexpr milliseconds recovery_pause{5'000};
+constexpr std::string_view recovery_name = "recovery of readonly";
+constexpr int recovery_attempts = 10;
 
 bool is_guarded(const proxy::service_progress& p) {
     return p.unguarded == 0;
+}
+
+/// Without an admin login there is nobody to raise a fence.
+read_only_fence wanted_fence(const request& given, const service_config& service) {
+    const std::string text =
+        given.text("fence", service.admin == admin_config{} ? "none" : "default");
+    return text == "none"      ? read_only_fence::none
+           : text == "default" ? read_only_fence::settings
+                               : read_only_fence::lock_tables;
+}
+
+outcome answer_of(const step_failure& why) {
+    const auto exit = why.why == setback::deadline ? exit_code::deadline : exit_code::failed;
+    return outcome::of(exit, why.text + (why.hint.empty() ? "" : "; " + why.hint));
 }
 
 milliseconds since(clock::time_point start) {
@@ -69,6 +90,14 @@ result<void> service_operations::note_read_only(read_only_record next, std::stri
 }
 
 outcome service_operations::read_only(const request& given, const progress_sink& tell) {
+    bool recovers = false;
+    {
+        const std::lock_guard guard(mutex_);
+        recovers = running_ == recovery_name;
+    }
+    if (recovers) {
+        interrupt_and_wait("readonly");  // what it was about is decided anew
+    }
     const auto own = begin("readonly");
     if (!own) {
         return busy();
@@ -81,29 +110,110 @@ outcome service_operations::read_only(const request& given, const progress_sink&
 
 outcome service_operations::begin_read_only(const request& given, const progress_sink& tell) {
     const auto started = clock::now();
-    if (read_only_now().state == read_only_state::on) {
+    const limits until{started + given.duration("timeout", timeout_default), &aborted_};
+    const read_only_record now = read_only_now();
+    const config_pointer service = settings();
+    const bool is_on = now.state == read_only_state::on;
+    read_only_record next{
+        .state = is_on ? read_only_state::on : read_only_state::entering,
+        .fence = wanted_fence(given, *service)};
+    if (is_on && (next.fence == now.fence || !given.has("fence"))) {
         return outcome::done({{"access", "read-only"}, {"already", true}});
     }
-    read_only_record next{.state = read_only_state::entering};
+    if (now.state != read_only_state::off) {  // another fence, or one that could not be lowered
+        if (auto why = lower_read_only_fence(now)) {
+            return *why;
+        }
+    }
+    const std::string& route = service->backends[traffic_.current_route().backend].name;
+    server_fence fence(*service, *service->find_backend(route));
+    if (next.fence != read_only_fence::none) {
+        if (auto planned = fence.plan(next, until); !planned) {
+            (void)note_read_only({.state = is_on ? read_only_state::on : read_only_state::off}, {});
+            return answer_of(planned.error());
+        }
+    }
     if (auto noted = note_read_only(next, given.asked_by); !noted) {
         return outcome::of(exit_code::failed, noted.error().message);
     }
     around_.engine.set_read_only(id_, true);
-    const bool is_complete =
-        wait_guarded(started + given.duration("timeout", timeout_default), tell);
-    if (!is_complete) {
+    if (!wait_guarded(until.deadline, tell)) {
         return read_only_is_late(started);
+    }
+    auto beside = raise_read_only_fence(fence, next, until);
+    if (!beside) {
+        return undo_read_only(next, is_on, beside.error());
     }
     next.state = read_only_state::on;
     if (auto noted = note_read_only(next, given.asked_by); !noted) {
-        around_.engine.set_read_only(id_, false);
-        return outcome::of(exit_code::failed, noted.error().message);
+        return undo_read_only(next, is_on, {setback::failed, noted.error().message, {}, {}});
     }
     return outcome::done(
         {{"access", "read-only"},
+         {"fence", to_string(next.fence)},
          {"sessions", traffic_.progress().sessions},
-         {"waited_ms", since(started).count()}}
+         {"waited_ms", since(started).count()},
+         {"beside", json::array(beside->begin(), beside->end())}}
     );
+}
+
+/// Yields who could still be writing past the proxy.
+step_result<std::vector<std::string>> service_operations::raise_read_only_fence(
+    server_fence& fence, const read_only_record& planned, const limits& until
+) {
+    if (const auto passed = fault_point("readonly_guarded", &aborted_); !passed) {
+        return step_failure{setback::failed, passed.error().message, {}, {}};
+    }
+    if (planned.fence == read_only_fence::none) {
+        return std::vector<std::string>{};
+    }
+    const auto ours = around_.engine.backend_pids(id_, traffic_.current_route().backend);
+    auto beside = fence.raise(planned, ours, until);
+    if (beside && planned.fence == read_only_fence::lock_tables) {
+        auto locks = fence.lock_tables(until);
+        if (!locks) {
+            return locks.error();
+        }
+        table_locks_ = std::move(*locks);
+    }
+    if (const auto passed = fault_point("readonly_fenced", &aborted_); !passed) {
+        return step_failure{setback::failed, passed.error().message, {}, {}};
+    }
+    return beside;
+}
+
+/// Nothing when it is down; else why not, and the fence stays in the journal.
+std::optional<outcome> service_operations::lower_read_only_fence(const read_only_record& raised) {
+    const config_pointer service = settings();
+    const backend_config* backend = service->find_backend(raised.backend);
+    if (backend != nullptr) {
+        server_fence fence(*service, *backend);
+        auto down = fence.lower(raised, {clock::now() + lower_timeout, &stopping_});
+        if (!down) {
+            return answer_of(down.error());
+        }
+    }
+    table_locks_.clear();
+    return std::nullopt;
+}
+
+/// The fence cannot be raised: back to where the command found the service.
+outcome
+service_operations::undo_read_only(read_only_record tried, bool was_on, const step_failure& why) {
+    outcome told = answer_of(why);
+    auto left = lower_read_only_fence(tried);
+    if (!was_on) {
+        around_.engine.set_read_only(id_, false);
+    }
+    if (left) {
+        told.error +=
+            "; and the fence could not be taken down: " + left->error + "; repeat readonly off";
+        tried.state = was_on ? read_only_state::on : read_only_state::leaving;
+        (void)note_read_only(std::move(tried), {});
+        return told;
+    }
+    (void)note_read_only({.state = was_on ? read_only_state::on : read_only_state::off}, {});
+    return told;
 }
 
 /// True when no session can write any more.
@@ -154,10 +264,18 @@ outcome service_operations::end_read_only() {
     if (next.state == read_only_state::off) {
         return outcome::done({{"access", "read-write"}, {"already", true}});
     }
+    const bool was_on = next.state == read_only_state::on;
     next.state = read_only_state::leaving;
     if (auto noted = note_read_only(next, {}); !noted) {
         return outcome::of(exit_code::failed, noted.error().message);
     }
+    if (auto why = lower_read_only_fence(next)) {
+        next.state = was_on ? read_only_state::on : read_only_state::leaving;
+        (void)note_read_only(next, {});
+        why->error += was_on ? "; the service stays read-only" : "; the fence may still stand";
+        return *why;
+    }
+    (void)fault_point("readonly_lowered", &aborted_);
     around_.engine.set_read_only(id_, false);
     if (auto noted = note_read_only({}, {}); !noted) {
         return outcome::of(exit_code::failed, noted.error().message);
@@ -165,13 +283,48 @@ outcome service_operations::end_read_only() {
     return outcome::done({{"access", "read-write"}});
 }
 
+/// Null unless a fence of forced read-only stands, which a cutover's own fence cannot be told from.
+std::optional<outcome> service_operations::refused_by_read_only_fence() const {
+    const read_only_record now = read_only_now();
+    if (now.backend.empty()) {
+        return std::nullopt;
+    }
+    return outcome::of(
+        exit_code::refused,
+        "backend " + now.backend + " is fenced by readonly on; first give readonly on --fence none"
+    );
+}
+
 void service_operations::recover_read_only() {
-    const auto own = begin("recovery");
+    const auto own = begin(recovery_name);
     const read_only_record found = read_only_now();
-    if (!own || found.state == read_only_state::on || found.state == read_only_state::off) {
+    if (!own || found.state == read_only_state::off) {
         return;
     }
-    (void)note_read_only({}, "recovery");
+    if (found.state == read_only_state::on) {
+        const config_pointer service = settings();
+        const backend_config* backend = service->find_backend(found.backend);
+        if (backend != nullptr) {
+            server_fence fence(*service, *backend);
+            const limits until{clock::now() + lower_timeout, &aborted_};
+            const auto raised = raise_read_only_fence(fence, found, until);
+            if (!raised) {
+                spdlog::error("readonly_fence service={} why=\"{}\"", name(), raised.error().text);
+            }
+        }
+        return;
+    }
+    for (int attempt = 0; attempt < recovery_attempts && !aborted_; ++attempt) {
+        const auto why = lower_read_only_fence(found);
+        if (!why) {
+            (void)note_read_only({}, "recovery");
+            return;
+        }
+        spdlog::error("readonly_fence_left service={} why=\"{}\"", name(), why->error);
+        traffic_.wait(
+            [](const proxy::service_progress&) { return false; }, clock::now() + recovery_pause
+        );
+    }
 }
 
 }  // namespace pgsluice::control

@@ -103,7 +103,7 @@ def test_nothing_writes(proxy, server, connect, name):
     before = state(server)
     wire = connect()
     wire.value("SELECT 1")
-    on(proxy)
+    on(proxy, "--fence", "none")
     found = run_all(wire, ESCAPES[name])
     if wire.run("SELECT 1")[-1].body != b"I":
         wire.run("ROLLBACK")
@@ -135,7 +135,7 @@ def test_statement_prepared_before_does_not_write(proxy, server, connect, name):
     early, late = PREPARED[name]
     wire.send(*early)
     assert errors_of(wire.read_ready()) == []
-    on(proxy)
+    on(proxy, "--fence", "none")
     wire.send(*late)
     assert errors_of(wire.read_ready()) == [READ_ONLY]
     assert wire.value("SELECT 'alive'") == "alive"

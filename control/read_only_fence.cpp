@@ -1,0 +1,224 @@
+// default_transaction_read_only for the whole server; before version 16, whose read-only
+// transactions let large objects be changed, also no right to execute what changes them.
+#include "control/read_only_fence.hpp"
+
+#include "control/fence.hpp"
+#include "control/quoting.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace pgsluice::control {
+namespace {
+
+constexpr int large_objects_are_checked = 160000;
+
+/// Those that PUBLIC may execute, which is what the fence takes away. search_path is pg_catalog.
+constexpr const char* open_writers = R"(
+SELECT 'pg_catalog.' || p.oid::regprocedure FROM pg_proc p
+WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname IN
+      ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_import', 'lo_put', 'lo_truncate',
+       'lo_truncate64', 'lo_unlink', 'lowrite')
+  AND (p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) a
+                                   WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE'))
+ORDER BY 1)";
+
+constexpr const char* writers_beside = R"(
+SELECT format('pid %s, user %s, database %s, application %s, transaction since %s',
+              pid, usename, datname, application_name, xact_start)
+FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND backend_xid IS NOT NULL AND pid <> ALL ($1::int4[])
+  AND pid <> pg_backend_pid()
+UNION ALL
+SELECT format('prepared transaction %L, user %s, database %s', gid, owner, database)
+FROM pg_prepared_xacts LIMIT 20)";
+
+constexpr const char* user_tables = R"(
+SELECT string_agg(format('ONLY %I.%I', n.nspname, c.relname), ', ')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.oid >= 16384
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema'))";
+
+step_result<std::vector<std::string>> column(const step_result<pg_rows>& rows) {
+    if (!rows) {
+        return rows.error();
+    }
+    std::vector<std::string> texts;
+    for (std::size_t row = 0; row < rows->size(); ++row) {
+        texts.emplace_back(rows->text(row, 0));
+    }
+    return texts;
+}
+
+step_result<void> run(pg_client& on, const std::string& statement, const limits& until) {
+    auto done = on.query(statement, until);
+    if (!done) {
+        return done.error();
+    }
+    return {};
+}
+
+std::string on_functions(
+    std::string_view verb, const std::vector<std::string>& functions, std::string_view whom
+) {
+    return fmt::format("{} EXECUTE ON FUNCTION {} {}", verb, fmt::join(functions, ", "), whom);
+}
+
+}  // namespace
+
+step_result<pg_client>
+server_fence::connect(const std::string& database, const std::string& name, limits until) const {
+    pg_login login{
+        .server = backend_.name,
+        .address = backend_.address,
+        .admin = service_.admin,
+        .application_name = name,
+        .options = "-c default_transaction_read_only=off"};
+    if (!database.empty()) {
+        login.admin.dbname = database;
+    }
+    return pg_client::connect(login, until);
+}
+
+step_result<std::vector<std::string>> server_fence::databases(limits until) const {
+    auto client = connect("", "pgsluice:" + service_.name, until);
+    if (!client) {
+        return client.error();
+    }
+    return column(client->query(
+        "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1", until
+    ));
+}
+
+step_result<void> server_fence::plan(read_only_record& next, limits until) {
+    const std::string name = "pgsluice:" + service_.name;
+    auto client = connect("", name, until);
+    if (!client) {
+        return client.error();
+    }
+    auto standby = client->query("SELECT pg_is_in_recovery()", until);
+    if (!standby) {
+        return standby.error();
+    }
+    if (standby->truth(0, 0)) {
+        next.fence = read_only_fence::none;
+        return {};
+    }
+    auto memory = read_fence_memory(*client, until);
+    if (!memory) {
+        return memory.error();
+    }
+    next.backend = backend_.name;
+    next.memory = *memory;
+    next.revoked.clear();
+    if (client->server_version() >= large_objects_are_checked) {
+        return {};
+    }
+    auto all = databases(until);
+    if (!all) {
+        return all.error();
+    }
+    for (const std::string& database : *all) {
+        auto there = connect(database, name, until);
+        if (!there) {
+            return there.error();
+        }
+        auto functions = column(there->query(open_writers, until));
+        if (!functions) {
+            return functions.error();
+        }
+        if (!functions->empty()) {
+            next.revoked.emplace(database, std::move(*functions));
+        }
+    }
+    return {};
+}
+
+step_result<std::vector<std::string>> server_fence::raise(
+    const read_only_record& planned, const std::vector<std::int32_t>& ours, limits until
+) {
+    const std::string name = "pgsluice:" + service_.name;
+    for (const auto& [database, functions] : planned.revoked) {
+        auto there = connect(database, name, until);
+        if (!there) {
+            return there.error();
+        }
+        auto done = run(*there, on_functions("REVOKE", functions, "FROM PUBLIC"), until);
+        auto left = column(there->query(open_writers, until));
+        if (!done || !left) {
+            return done ? left.error() : done.error();
+        }
+        if (!left->empty()) {
+            return step_failure{
+                setback::failed,
+                backend_.name + ": the admin login cannot revoke EXECUTE on " + left->front(),
+                "give it the rights of a superuser, or --fence none",
+                {}};
+        }
+    }
+    auto client = connect("", name, until);
+    if (!client) {
+        return client.error();
+    }
+    if (auto done = restore_fence(*client, until); !done) {
+        return done.error();
+    }
+    const std::vector<std::string> pids{fmt::format("{{{}}}", fmt::join(ours, ","))};
+    return column(client->query(writers_beside, pids, until));
+}
+
+step_result<std::vector<pg_client>> server_fence::lock_tables(limits until) {
+    auto all = databases(until);
+    if (!all) {
+        return all.error();
+    }
+    std::vector<pg_client> holders;
+    for (const std::string& database : *all) {
+        auto there = connect(database, "pgsluice:" + service_.name + ":locks", until);
+        if (!there) {
+            return there.error();
+        }
+        auto tables = there->query(user_tables, until);
+        if (!tables) {
+            return tables.error();
+        }
+        if (tables->is_null(0, 0)) {
+            continue;
+        }
+        const std::string lock = "LOCK TABLE " + std::string(tables->text(0, 0)) + " IN SHARE MODE";
+        auto begun = run(*there, "BEGIN", until);
+        auto locked = begun ? run(*there, lock, until) : begun;
+        if (!locked) {
+            return locked.error();
+        }
+        holders.push_back(std::move(*there));
+    }
+    return holders;
+}
+
+step_result<void> server_fence::lower(const read_only_record& raised, limits until) {
+    const std::string name = "pgsluice:" + service_.name;
+    const auto all = databases(until);
+    if (!all) {
+        return all.error();
+    }
+    for (const auto& [database, functions] : raised.revoked) {
+        if (std::find(all->begin(), all->end(), database) == all->end()) {
+            continue;  // dropped since
+        }
+        auto there = connect(database, name, until);
+        auto done = there ? run(*there, on_functions("GRANT", functions, "TO PUBLIC"), until)
+                          : step_result<void>(there.error());
+        if (!done) {
+            return done;
+        }
+    }
+    auto client = connect("", name, until);
+    if (!client) {
+        return client.error();
+    }
+    return lower_fence(*client, raised.memory, until);
+}
+
+}  // namespace pgsluice::control

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "control/config.hpp"
+#include "control/pg_client.hpp"
+#include "control/read_only_record.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace pgsluice::control {
+
+/// The server's side of forced read-only, against sessions that the proxy does not see and against
+/// what a read-only transaction does not stop. Everything goes through the service's admin login,
+/// which has to be a superuser's; every call opens connections of its own.
+class server_fence {
+public:
+    server_fence(const service_config& service, const backend_config& backend)
+        : service_(service), backend_(backend) {}
+
+    /// Fills in what undoing `next.fence` will take; nothing is changed yet. A standby needs none:
+    /// then `next` is without a fence.
+    step_result<void> plan(read_only_record& next, limits until);
+
+    /// Raises what was planned; may be repeated. Yields in words who could still be writing past
+    /// the proxy: transactions that had begun before, prepared ones.
+    step_result<std::vector<std::string>>
+    raise(const read_only_record& planned, const std::vector<std::int32_t>& ours, limits until);
+
+    /// Locks every table against writes, until the connections that this yields are closed.
+    step_result<std::vector<pg_client>> lock_tables(limits until);
+
+    /// Puts back what raise() has changed; may be repeated.
+    step_result<void> lower(const read_only_record& raised, limits until);
+
+private:
+    step_result<pg_client>
+    connect(const std::string& database, const std::string& name, limits until) const;
+    step_result<std::vector<std::string>> databases(limits until) const;
+
+    const service_config& service_;
+    const backend_config& backend_;
+};
+
+}  // namespace pgsluice::control
