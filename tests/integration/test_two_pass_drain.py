@@ -9,7 +9,7 @@ import pytest
 from support.cluster import wait_until
 from support.sluice import Sluice
 
-SECOND_PASS = {"cutover": {"long_transaction": "50ms", "drain_timeout": "60s"}}
+SECOND_PASS = {"cutover": {"long_transaction": "500ms", "drain_timeout": "60s"}}
 
 
 def connect(proxy):
@@ -86,7 +86,9 @@ def test_a_transaction_that_turns_out_to_be_long_lets_the_others_go_again(blue, 
         for name in ("green", "blue"):  # young when it starts, in the middle of the second pass
             ask(slow, "SELECT 1")
             running = proxy.ctl_start("retarget", name)
-            busy.progresses(500)
+            wait_until(lambda: step(proxy) in ("drain_long", "drain"), "a drain")
+            proxy.wait_status(lambda s: s["cutover"]["elapsed_ms"] > 1000, "a long transaction")
+            busy.progresses()
             assert step(proxy) in ("drain_long", "drain")
             slow.commit()
             assert running.finish()[0] == 0
@@ -98,7 +100,7 @@ def test_who_was_long_lately_is_held_although_it_is_idle(blue, green):
             contextlib.closing(connect(proxy)) as lately, \
             contextlib.closing(connect(proxy)) as slow, \
             contextlib.closing(Busy(proxy)) as busy:
-        ask(lately, "SELECT pg_sleep(0.2)::text")
+        ask(lately, "SELECT pg_sleep(1)::text")
         slow.autocommit = False
         ask(slow, "SELECT 1")
         running = proxy.ctl_start("retarget", "green")
