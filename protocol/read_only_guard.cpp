@@ -50,6 +50,7 @@ std::string read_only_guard::hint() const {
 
 void read_only_guard::knows(std::string_view name, std::string_view text) {
     auto reading = read_statement(text, rules_);
+    has_unnamed_ = has_unnamed_ || name.empty();
     knows_denied_ = knows_denied_ || reading.kind == statement_kind::denied;
     if (reading.kind != statement_kind::other) {
         statements_.insert_or_assign(std::string(name), std::move(reading));
@@ -58,6 +59,7 @@ void read_only_guard::knows(std::string_view name, std::string_view text) {
 
 void read_only_guard::distrusts(std::string_view name) {
     knows_denied_ = true;
+    has_unnamed_ = has_unnamed_ || name.empty();
     statements_.insert_or_assign(
         std::string(name),
         statement_reading{statement_kind::denied, {}, "a statement whose text is not known"}
@@ -355,7 +357,7 @@ read_only_guard::reply read_only_guard::on_ready(byte_view body) {
     was_run_ = false;
     is_pinned_ = false;
     is_skipping_ = false;
-    is_unnamed_free_ = false;
+    is_unnamed_free_ = !has_unnamed_;
     if (done.next == then::call_function && status == transaction_status::in_transaction) {
         forward(frontend::FunctionCall, as_bytes(call_));
         expect(asked::function, whose::client);

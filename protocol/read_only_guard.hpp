@@ -89,6 +89,7 @@ private:
     void run_part(std::string_view text);
     void on_parse(byte_view body);
     void on_bind(byte_view body);
+    void hide_unnamed(std::string_view asked_for);
     void on_describe(byte_view body);
     void on_execute(byte_view body);
     void on_close(byte_view body);
@@ -141,7 +142,8 @@ private:
     bool in_copy_ = false;
     bool is_blind_ = false;  ///< statements_ lacks some that could be dangerous; then others are in
     bool knows_denied_ = false;     ///< statements_ has one that is denied
-    bool is_unnamed_free_ = false;  ///< the unnamed statement is about to be replaced anyway
+    bool has_unnamed_ = false;      ///< the client may have an unnamed statement
+    bool is_unnamed_free_ = false;  ///< it has none, or is about to replace it
 };
 
 }  // namespace pgsluice::protocol

@@ -18,7 +18,7 @@ void read_only_guard::on_client(char type, byte_view body) {
     if (is_skipping_ && type != frontend::Sync) {
         return;
     }
-    is_unnamed_free_ = false;
+    is_unnamed_free_ = !has_unnamed_;
     if (on_copy(type, body)) {
         return;
     }
@@ -80,6 +80,7 @@ bool read_only_guard::on_copy(char type, byte_view body) {
 
 void read_only_guard::on_query(byte_view body) {
     in_query_ = true;
+    has_unnamed_ = false;
     is_unnamed_free_ = true;
     forget(std::string());
     const auto text = decode_query(body);
@@ -142,7 +143,8 @@ void read_only_guard::on_parse(byte_view body) {
         return;
     }
     const std::string name(message->statement);
-    is_unnamed_free_ = name.empty();
+    is_unnamed_free_ = name.empty() || !has_unnamed_;
+    has_unnamed_ = has_unnamed_ || name.empty();
     statement_reading reading = read(message->query);
     if (reading.kind == statement_kind::denied) {
         deny(reading.denied_what);
@@ -160,6 +162,14 @@ void read_only_guard::on_parse(byte_view body) {
     } else if (find(name) != nullptr) {
         encode_flush(to_server_);  // which of the two it is, the answer tells
         wait_ = wait::answers;
+    }
+}
+
+/// A client that asks for an unnamed statement it does not have shall not find one of ours.
+void read_only_guard::hide_unnamed(std::string_view asked_for) {
+    if (asked_for.empty() && !has_unnamed_) {
+        encode_close(to_server_, {'S', ""});
+        expect(asked::close, whose::ours);
     }
 }
 
@@ -189,6 +199,7 @@ void read_only_guard::on_bind(byte_view body) {
         return;
     }
     ensure(statement_kind::other);
+    hide_unnamed(message->statement);
     forward(frontend::Bind, body);
     expect(asked::bind, whose::client);
     if (kind == statement_kind::opaque) {
@@ -203,6 +214,7 @@ void read_only_guard::on_describe(byte_view body) {
     if (message && message->kind == 'S') {
         const statement_reading* known = find(message->name);
         ensure(known == nullptr ? statement_kind::other : known->kind);
+        hide_unnamed(message->name);
     }
     forward(frontend::Describe, body);
     expect(asked::describe, whose::client);

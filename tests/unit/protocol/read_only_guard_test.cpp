@@ -130,7 +130,7 @@ TEST(ReadOnlyGuard, EndsABlockThatFailed) {
     guarded g;
     g.query("x");
     EXPECT_EQ(g.server(std::string(begun) + "E:25006 Z:E"), "E:25006! > rollback S ");
-    EXPECT_EQ(g.server("3 1 2 C:ROLLBACK 3 Z:I"), "Z:I > ");
+    EXPECT_EQ(g.server("1 2 C:ROLLBACK Z:I"), "Z:I > ");
 }
 
 TEST(ReadOnlyGuard, LeavesTheClientsBlockOpen) {
@@ -161,8 +161,20 @@ TEST(ReadOnlyGuard, WrapsAnExtendedGroup) {
     );
 }
 
+TEST(ReadOnlyGuard, UsesTheUnnamedStatementWhereTheClientHasNone) {
+    guarded g;
+    EXPECT_EQ(g.bind("n"), "begin P::SELECT 1 B::n ");
+    EXPECT_EQ(g.execute(), "E: ");
+    EXPECT_EQ(g.client("S"), "commit S ");
+    EXPECT_EQ(
+        g.server(std::string(begun) + "2 C:SELECT_0 " + committed + "Z:I"), "2 C:SELECT_0 Z:I > "
+    );
+    EXPECT_EQ(g.bind(""), "begin P::SELECT 1 C B:: ");
+}
+
 TEST(ReadOnlyGuard, SparesTheUnnamedStatement) {
     guarded g;
+    g.guard.knows("", "SELECT 2");
     EXPECT_EQ(g.bind(""), "begin pin B:: ");
     EXPECT_EQ(g.execute(), "E: ");
     EXPECT_EQ(g.server(std::string(named_begun) + "2 C:SELECT_0"), "2 C:SELECT_0 > ");
@@ -220,7 +232,7 @@ TEST(ReadOnlyGuard, HasTheServerRefuseWhatIsDenied) {
     guarded g;
     EXPECT_EQ(g.query("SELECT lo_create(0)"), "begin pin denial commit S ");
     EXPECT_EQ(g.server(std::string(begun) + "1 2 E:25006 Z:E"), "E:25006! > rollback S ");
-    g.server("3 1 2 C:ROLLBACK 3 Z:I");
+    g.server("1 2 C:ROLLBACK Z:I");
     EXPECT_EQ(g.parse("", "PREPARE TRANSACTION 'x'"), "begin pin denial H ");
     EXPECT_EQ(g.server(std::string(begun) + "1 2 E:25006"), "E:25006! > ");
     EXPECT_EQ(g.bind(""), "");
@@ -228,6 +240,7 @@ TEST(ReadOnlyGuard, HasTheServerRefuseWhatIsDenied) {
 
 TEST(ReadOnlyGuard, KnowsWhatWasPreparedBefore) {
     guarded g;
+    g.guard.knows("", "SELECT 2");
     g.guard.knows("w", "COPY t TO PROGRAM 'cat'");
     g.guard.knows("r", "SELECT 1");
     EXPECT_EQ(g.bind("w"), "begin pin denial H ");
@@ -239,12 +252,14 @@ TEST(ReadOnlyGuard, KnowsWhatWasPreparedBefore) {
 
 TEST(ReadOnlyGuard, RunsNothingThatItWasNotTold) {
     guarded g;
+    g.guard.knows("", "SELECT 2");
     g.guard.is_told_nothing();
     EXPECT_EQ(g.bind("x"), "begin pin denial H ");
 }
 
 TEST(ReadOnlyGuard, CallsAFunctionInABlockThatStands) {
     guarded g;
+    g.guard.knows("", "SELECT 2");
     const std::string read("\0\0\x03\xB8 rest", 9);
     EXPECT_EQ(g.client("F", read), "begin pin S ");
     EXPECT_EQ(g.server(std::string(named_begun) + "Z:T"), "> F ");
@@ -256,6 +271,7 @@ TEST(ReadOnlyGuard, CallsAFunctionInABlockThatStands) {
 
 TEST(ReadOnlyGuard, CallsNoFunctionWhereTheBlockDoesNotStand) {
     guarded g;
+    g.guard.knows("", "SELECT 2");
     g.client("F", std::string("\0\0\x03\xB8 rest", 9));
     EXPECT_EQ(g.server("3 1 E:57014 Z:I"), "E:57014 Z:I > ");
     EXPECT_TRUE(g.guard.takes_more());
