@@ -4,8 +4,8 @@ where it is an error, and the very statement that the verdict gives mends it.
 
 import pytest
 
-from support.cutover_world import DB, logical_pair, proxy_for
-from support.guardrails import mend_all, preflight, refuses
+from support.cutover_world import DB
+from support.guardrails import guarded_pair, mend_all, preflight, refuses
 
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('good', 'bad');
@@ -83,24 +83,7 @@ PLANTED = [
 ]
 
 
-@pytest.fixture(scope="module")
-def pair():
-    with logical_pair(SCHEMA, wal_retrieve_retry_interval="100ms") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def proxy(pair):
-    with proxy_for(pair, "logical") as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def clean(proxy):
-    """Each test begins and ends with a pair that has no error."""
-    yield
-    found = preflight(proxy)
-    assert found.code == 0, found.errors()
+pair, proxy, clean = guarded_pair(SCHEMA)
 
 
 def test_nothing_is_planted(proxy):

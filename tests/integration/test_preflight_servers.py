@@ -7,8 +7,8 @@ import contextlib
 import pytest
 
 from support.cluster import wait_until
-from support.cutover_world import DB, connect, logical_pair, one, physical_pair, proxy_for
-from support.guardrails import do_as_told, preflight, refuses, set_server
+from support.cutover_world import DB, connect, one, physical_pair, proxy_for
+from support.guardrails import do_as_told, guarded_pair, preflight, refuses, set_server
 from support.sluice import Sluice
 
 SCHEMA = """
@@ -16,24 +16,7 @@ CREATE TABLE item (id int PRIMARY KEY, note text);
 """
 
 
-@pytest.fixture(scope="module")
-def pair():
-    with logical_pair(SCHEMA, wal_retrieve_retry_interval="100ms") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def proxy(pair):
-    with proxy_for(pair, "logical") as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def clean(proxy):
-    """Each test begins and ends with a pair that has no error."""
-    yield
-    found = preflight(proxy)
-    assert found.code == 0, found.errors()
+pair, proxy, clean = guarded_pair(SCHEMA)
 
 
 def session(server):

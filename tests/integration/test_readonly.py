@@ -6,17 +6,13 @@ import threading
 import psycopg2
 import pytest
 
-from support.readonly import FUNCTIONS, INSERT, READ_ONLY, on
+from support.gate import connect  # noqa: F401  pylint: disable=unused-import
+from support.readonly import INSERT, READ_ONLY, on
+from support.readonly import server  # noqa: F401  pylint: disable=unused-import
 from support.sluice import Sluice, faults
 from support.wire import (Wire, bind, close_statement, copy_data, copy_done, describe_portal,
                           describe_statement, errors_of, execute, kinds, parse, query, rows_of,
                           sync)
-
-
-@pytest.fixture(scope="module")
-def server(blue):
-    blue.query(FUNCTIONS)
-    return blue
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +31,6 @@ def proxy(shared):
     if shared.status()["route"] != "blue":
         shared.ctl("retarget", "blue")
     shared.wait_status(lambda s: s["sessions"]["total"] == 0, "an empty service")
-
-
-@pytest.fixture
-def connect(proxy):
-    opened = []
-
-    def one(**options):
-        opened.append(Wire(proxy.host, proxy.port, "postgres", **options))
-        return opened[-1]
-
-    yield one
-    for wire in opened:
-        wire.close()
 
 
 def test_client_is_told_whom_to_ask(proxy, connect):

@@ -2,15 +2,11 @@
 
 import pytest
 
-from support.readonly import FUNCTIONS, INSERT, READ_ONLY, on, run_all, state
+from support.gate import connect  # noqa: F401  pylint: disable=unused-import
+from support.readonly import INSERT, READ_ONLY, on, run_all, state
+from support.readonly import server  # noqa: F401  pylint: disable=unused-import
 from support.sluice import Sluice
 from support.wire import Wire, bind, errors_of, execute, function_call, parse, query, sync
-
-
-@pytest.fixture(scope="module")
-def server(blue):
-    blue.query(FUNCTIONS)
-    return blue
 
 
 @pytest.fixture(scope="module")
@@ -25,19 +21,6 @@ def proxy(shared):
     yield shared
     shared.ctl("readonly", "off")
     shared.wait_status(lambda s: s["sessions"]["total"] == 0, "an empty service")
-
-
-@pytest.fixture
-def connect(proxy):
-    opened = []
-
-    def one(**options):
-        opened.append(Wire(proxy.host, proxy.port, "postgres", **options))
-        return opened[-1]
-
-    yield one
-    for wire in opened:
-        wire.close()
 
 
 EXTENDED_INSERT = (parse(INSERT), bind(), execute())

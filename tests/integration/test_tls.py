@@ -15,22 +15,13 @@ import pytest
 from support.cluster import free_port, wait_until
 from support.sluice import Sluice
 from support.tls import Authority, Identity, TlsWire, client_context, is_asleep
+from support.tls import authority, identity  # noqa: F401  pylint: disable=unused-import
 from support.wire import (GSSENC_REQUEST, SSL_REQUEST, Wire, cancel_request, errors_of, frame,
                           kinds, query, startup)
 
 MODES = ["disable", "allow", "prefer", "require"]
 CLIENTS = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 STARTUP = startup("postgres", "postgres")
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return Authority()
-
-
-@pytest.fixture(scope="module")
-def identity(authority):
-    return authority.issue("proxy")
 
 
 def tls_of(identity, mode="prefer"):

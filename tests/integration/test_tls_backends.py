@@ -12,21 +12,12 @@ from support.fakes import FakeServer
 from support.login import Scram, users_file, verifier
 from support.sluice import Sluice
 from support.tls import Authority, TlsWire, is_asleep
+from support.tls import authority, identity  # noqa: F401  pylint: disable=unused-import
 from support.wire import SSL_REQUEST, Wire, cancel_request, errors_of, frame, query, startup
 
 PASSWORD = "correct horse"
 STARTUP = startup("postgres", "postgres")
 WHETHER_TLS = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return Authority()
-
-
-@pytest.fixture(scope="module")
-def identity(authority):
-    return authority.issue("proxy")
 
 
 def only_tls_for(server, *roles):

@@ -4,9 +4,10 @@ import os
 import re
 
 import psycopg2
+import pytest
 
 from .cluster import wait_until
-from .cutover_world import DB, answer_of
+from .cutover_world import DB, answer_of, logical_pair, proxy_for
 from .sluice import REPOSITORY
 
 
@@ -91,3 +92,26 @@ def checks_of_the_table():
     """The names in the table of checks, from its source."""
     with open(os.path.join(REPOSITORY, "control", "checks_table.cpp")) as source:
         return re.findall(r'^\s*\{"([a-z-]+)"', source.read(), re.M)
+
+
+def guarded_pair(schema):
+    """Fixtures `pair`, `proxy` and `clean` of a test file: two servers with that schema and logical
+    replication, the proxy before them, and that each test leaves a pair without an error.
+    """
+    @pytest.fixture(scope="module")
+    def pair():
+        with logical_pair(schema, wal_retrieve_retry_interval="100ms") as made:
+            yield made
+
+    @pytest.fixture(scope="module")
+    def proxy(pair):
+        with proxy_for(pair, "logical") as made:
+            yield made
+
+    @pytest.fixture(autouse=True)
+    def clean(proxy):
+        yield
+        found = preflight(proxy)
+        assert found.code == 0, found.errors()
+
+    return pair, proxy, clean

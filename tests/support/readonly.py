@@ -1,5 +1,7 @@
 """What the tests of forced read-only share: a schema, writes to try, and what they would change."""
 
+import pytest
+
 from .wire import errors_of, query
 
 READ_ONLY = "25006"
@@ -15,6 +17,13 @@ CREATE FUNCTION flips() RETURNS text LANGUAGE sql AS
 CREATE PROCEDURE commits() LANGUAGE plpgsql AS
     $$ BEGIN COMMIT; SET TRANSACTION READ WRITE; INSERT INTO t VALUES (99); END $$;
 """
+
+
+@pytest.fixture(scope="module")
+def server(blue):
+    """A server with that schema; a test file imports it."""
+    blue.query(FUNCTIONS)
+    return blue
 
 
 def on(proxy, *arguments):

@@ -6,6 +6,8 @@ import socket
 import ssl
 import subprocess
 
+import pytest
+
 from .cluster import temp_dir
 from .wire import SSL_REQUEST, Wire, cancel_request, startup
 
@@ -166,3 +168,14 @@ class _PrefixedTls:
 
     def close(self):
         self.plain.close()
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return Authority()
+
+
+@pytest.fixture(scope="module")
+def identity(authority):
+    """The proxy's own certificate; a test file imports both."""
+    return authority.issue("proxy")
