@@ -65,7 +65,7 @@ struct check {
 };
 
 /// Every check that a preflight makes, in order.
-inline constexpr std::size_t checks_count = 56;
+inline constexpr std::size_t checks_count = 57;
 std::span<const check, checks_count> checks();
 
 /// Null when there is none of that name.
@@ -90,10 +90,13 @@ step_result<void> check_valid_indexes(const checked_pair&, verdicts&, const limi
 step_result<void> check_passwords(const checked_pair&, verdicts&, const limits&);
 step_result<void> check_large_objects(const checked_pair&, verdicts&, const limits&);
 step_result<void> check_unlogged_tables(const checked_pair&, verdicts&, const limits&);
+step_result<void> check_sequence_values(const checked_pair&, verdicts&, const limits&);
 
-// checks_replication.cpp:
+// checks_standby.cpp:
 step_result<void> check_same_cluster(const checked_pair&, verdicts&, const limits&);
 step_result<void> check_standby(const checked_pair&, verdicts&, const limits&);
+
+// checks_replication.cpp:
 step_result<void> check_subscription(const checked_pair&, verdicts&, const limits&);
 step_result<void> check_slot(const checked_pair&, verdicts&, const limits&);
 step_result<void> check_tables(const checked_pair&, verdicts&, const limits&);

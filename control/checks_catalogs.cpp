@@ -201,4 +201,57 @@ check_unlogged_tables(const checked_pair& pair, verdicts& found, const limits& u
     return {};
 }
 
+/// A missing sequence is another check's. Those never drawn from have no value.
+step_result<void>
+check_sequence_values(const checked_pair& pair, verdicts& found, const limits& until) {
+    const auto [from, to] = ask_both(
+        pair,
+        "SELECT format('%I.%I', schemaname, sequencename), last_value, increment_by > 0, "
+        "format('SELECT setval(%L, %s)', format('%I.%I', schemaname, sequencename), last_value) "
+        "FROM pg_sequences ORDER BY 1",
+        {},
+        until
+    );
+    if (!from || !to) {
+        return from ? to.error() : from.error();
+    }
+    std::map<std::string, std::size_t, std::less<>> present;
+    for (std::size_t row = 0; row < to->size(); ++row) {
+        present.emplace(to->text(row, 0), row);
+    }
+    std::size_t behind = 0;
+    const bool are_copied = pair.replication == replication_kind::logical;
+    for (std::size_t row = 0; row < from->size(); ++row) {
+        const auto there = present.find(from->text(row, 0));
+        if (there == present.end() || from->is_null(row, 1)) {
+            continue;
+        }
+        const bool is_unused = to->is_null(there->second, 1);
+        const std::int64_t ahead = from->number(row, 1) - to->number(there->second, 1);
+        if (!is_unused && (from->truth(row, 2) ? ahead <= 0 : ahead >= 0)) {
+            continue;
+        }
+        ++behind;
+        if (!are_copied) {
+            found.bad(
+                fmt::format(
+                    "sequence {} is at {} on {}, {} on {}: keys would be given out twice",
+                    from->text(row, 0),
+                    from->text(row, 1),
+                    pair.from.name,
+                    is_unused ? "at its start" : to->text(there->second, 1),
+                    pair.to.name
+                ),
+                fmt::format("on {}: {}", pair.to.name, from->text(row, 3))
+            );
+        }
+    }
+    if (are_copied) {
+        found.good(fmt::format("{} behind: the cutover sets them", counted(behind, "sequence")));
+    } else if (behind == 0) {
+        found.good("none is behind");
+    }
+    return {};
+}
+
 }  // namespace pgsluice::control

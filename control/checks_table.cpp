@@ -52,6 +52,7 @@ constexpr check table[] = {
     {"generated-columns", error, scope_copies, "", compare<generated_catalog>},
     {"sequences", error, scope_copies, "", compare<sequence_catalog>},
     {"sequence-owners", warning, scope_copies, "", compare<sequence_owner_catalog>},
+    {"sequence-values", warning, scope_copies, "", check_sequence_values},
     {"indexes", error, scope_copies, "", compare<index_catalog>},
     {"valid-indexes", error, scope_copies, "there is no invalid one", check_valid_indexes},
     {"constraints", error, scope_copies, "", compare<constraint_catalog>},

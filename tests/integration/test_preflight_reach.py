@@ -3,14 +3,13 @@ wall they hit: every layer is planted, named and mended.
 """
 
 import contextlib
-import os
 
 import psycopg2
 import pytest
 
 from support.cluster import free_port, wait_until
 from support.cutover_world import DB, connect, logical_pair, proxy_for
-from support.guardrails import preflight, refuses
+from support.guardrails import line_in_hba, preflight, refuses
 
 
 @pytest.fixture(scope="module")
@@ -28,25 +27,6 @@ def proxy(pair):
 def session(proxy, user, dbname=DB, **more):
     return contextlib.closing(psycopg2.connect(host=proxy.host, port=proxy.port, user=user,
                                                dbname=dbname, **more))
-
-
-@contextlib.contextmanager
-def line_in_hba(server, line):
-    """A first line in pg_hba.conf, in force."""
-    path = os.path.join(server.data, "pg_hba.conf")
-    with open(path) as rules:
-        before = rules.read()
-    try:
-        with open(path, "w") as rules:
-            rules.write(line + "\n" + before)
-        server.reload()
-        wait_until(lambda: server.value("SELECT count(*) FROM pg_hba_file_rules") >
-                   len([x for x in before.splitlines() if x.strip() and x[0] != "#"]), "the file")
-        yield
-    finally:
-        with open(path, "w") as rules:
-            rules.write(before)
-        server.reload()
 
 
 @contextlib.contextmanager

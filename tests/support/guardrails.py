@@ -1,5 +1,6 @@
 """What tests of the preflight share: its verdicts, and ways to plant a defect and to mend it."""
 
+import contextlib
 import os
 import re
 
@@ -86,6 +87,25 @@ def set_server(server, name, value):
     server.query(f"ALTER SYSTEM SET {name} = '{value}'")
     server.reload()
     wait_until(lambda: server.value(f"SHOW {name}") == value, "a reload")
+
+
+@contextlib.contextmanager
+def line_in_hba(server, line):
+    """A first line in pg_hba.conf, in force."""
+    path = os.path.join(server.data, "pg_hba.conf")
+    with open(path) as rules:
+        before = rules.read()
+    try:
+        with open(path, "w") as rules:
+            rules.write(line + "\n" + before)
+        server.reload()
+        wait_until(lambda: server.value("SELECT count(*) FROM pg_hba_file_rules") >
+                   len([x for x in before.splitlines() if x.strip() and x[0] != "#"]), "the file")
+        yield
+    finally:
+        with open(path, "w") as rules:
+            rules.write(before)
+        server.reload()
 
 
 def checks_of_the_table():

@@ -45,6 +45,46 @@ class LogicalPair:
         self.destroy()
 
 
+def conninfo_of(primary, slot):
+    return f"host=127.0.0.1 port={primary.port} user=postgres application_name={slot}"
+
+
+def standby_of(primary, name, slot, **settings):
+    """A standby of a server, with a slot there; returns when it streams."""
+    standby = Cluster(name, init=False, **settings)
+    conninfo = conninfo_of(primary, slot)
+    _copy(primary, standby, conninfo, slot)
+    standby.configure(primary_conninfo=conninfo, primary_slot_name=slot)
+    _mark_as_standby(standby)
+    standby.start()
+    wait_until(lambda: _streams(primary, slot), "streaming replication", 60)
+    return standby
+
+
+def _copy(primary, standby, conninfo, slot):
+    if os.path.exists(os.path.join(primary.bindir, "pg_basebackup")):
+        run_tool(primary.bindir, ["pg_basebackup", "-d", conninfo, "-D", standby.data, "-X",
+                                  "stream", "-c", "fast", "-C", "-S", slot])
+        return
+    primary.stop()
+    subprocess.run(["cp", "-a", primary.data, standby.data], check=True)
+    primary.start()
+    primary.query("SELECT pg_create_physical_replication_slot(%s, true)", slot)
+
+
+def _mark_as_standby(server):
+    path = os.path.join(server.data, "standby.signal")
+    with open(path, "w"):
+        pass
+    if os.geteuid() == 0:
+        shutil.chown(path, "postgres", "postgres")
+
+
+def _streams(primary, slot):
+    return primary.query("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND "
+                         "application_name = %s", slot)
+
+
 class PhysicalPair:
     """`old` is a primary, `new` its streaming standby, which has a slot."""
 
@@ -54,34 +94,10 @@ class PhysicalPair:
         self.dbname = dbname
         self.old = Cluster("old", **settings)
         self.old.create_database(dbname, *scripts)
-        self.new = Cluster("new", init=False, **settings)
-        conninfo = f"host=127.0.0.1 port={self.old.port} user=postgres application_name={self.slot}"
-        self._copy(conninfo)
-        self.new.configure(primary_conninfo=conninfo, primary_slot_name=self.slot)
-        self._mark_as_standby(self.new)
-        self.new.start()
-        wait_until(self.streaming, "streaming replication", 60)
-
-    def _copy(self, conninfo):
-        if os.path.exists(os.path.join(self.old.bindir, "pg_basebackup")):
-            run_tool(self.old.bindir, ["pg_basebackup", "-d", conninfo, "-D", self.new.data, "-X",
-                                       "stream", "-c", "fast", "-C", "-S", self.slot])
-            return
-        self.old.stop()
-        subprocess.run(["cp", "-a", self.old.data, self.new.data], check=True)
-        self.old.start()
-        self.old.query("SELECT pg_create_physical_replication_slot(%s, true)", self.slot)
-
-    @staticmethod
-    def _mark_as_standby(server):
-        path = os.path.join(server.data, "standby.signal")
-        with open(path, "w"):
-            pass
-        if os.geteuid() == 0:
-            shutil.chown(path, "postgres", "postgres")
+        self.new = standby_of(self.old, "new", self.slot, **settings)
 
     def streaming(self):
-        return self.old.query("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'")
+        return _streams(self.old, self.slot)
 
     def destroy(self):
         self.new.destroy()
