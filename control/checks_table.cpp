@@ -19,6 +19,8 @@ constexpr check table[] = {
     {"new-server", error, scope_all, "it is what replication.kind says", check_new_server},
     {"one-server", error, scope_all, "they are two", check_one_server},
     {"connections", error, scope_all, "", check_connections},
+    {"disk", error, scope_all, "", check_disk},
+    {"prewarm", warning, scope_all, "", check_prewarm},
     {"read-only", error, scope_all, "neither is read-only by default", check_read_only},
     {"read-only-overrides", warning, scope_all, "the fence binds everybody", check_overrides},
     {"privileges", error, scope_all, "the admin login may raise the fence", check_privileges},

@@ -101,12 +101,14 @@ struct cutover_config {
     std::chrono::milliseconds promote_timeout{60'000};
     std::chrono::milliseconds verify_timeout{10'000};
     std::chrono::milliseconds hook_timeout{60'000};
+    std::chrono::milliseconds prewarm_timeout{30'000};
     std::chrono::milliseconds pause_limit{0};
     std::uint32_t attempts = 1;
     std::chrono::milliseconds retry_after{5'000};
     pinned_policy on_pinned = pinned_policy::abort;
     fence_method fence = fence_method::default_read_only;
     std::uint32_t sequence_margin = 0;
+    std::vector<std::string> prewarm;  ///< relations, as regclass reads them
     std::string verify_query;
     std::string promote_command;
     std::string before_command;

@@ -6,6 +6,22 @@ namespace {
 
 using service = service_config;
 
+problem add_prewarm(service& target, std::string_view text) {
+    if (text.empty() || text.find_first_of(std::string_view("\0\n", 2)) != text.npos) {
+        return not_a(text, "valid", "the name of a table or index, with its schema");
+    }
+    target.cutover.prewarm.emplace_back(text);
+    return std::nullopt;
+}
+
+std::vector<std::string> show_prewarm(const service& target) {
+    std::vector<std::string> texts;
+    for (const std::string& name : target.cutover.prewarm) {
+        texts.push_back(quoted(name));
+    }
+    return texts;
+}
+
 const config_key<service> rows[] = {
     duration_key<service, &service::cutover, &cutover_config::drain_timeout>(
         {.name = "cutover.drain_timeout",
@@ -119,6 +135,22 @@ const config_key<service> rows[] = {
          .doc = "Asked on the new backend before the commit point; its first column has to be "
                 "true. "
                 "The search_path is empty: names need their schema."}
+    ),
+    config_key<service>{
+        .name = "cutover.prewarm",
+        .type = "list of text",
+        .is_reloadable = reloadable,
+        .is_list = true,
+        .doc = "Tables and indexes, with their schema, that are read into the new backend's memory "
+               "ahead, in the admin login's database; needs the extension pg_prewarm there.",
+        .set = add_prewarm,
+        .show = show_prewarm,
+        .copy = copy_field<service, &service::cutover, &cutover_config::prewarm>},
+    duration_key<service, &service::cutover, &cutover_config::prewarm_timeout>(
+        {.name = "cutover.prewarm_timeout",
+         .initial = "30s",
+         .is_reloadable = reloadable,
+         .doc = "How long that may take; what is left then stays cold."}
     ),
     text_key<service, &service::cutover, &cutover_config::before_command>(
         {.name = "cutover.before_command",

@@ -46,7 +46,10 @@ struct cutover_request {
     milliseconds retry_after{5'000};
     bool is_fencing = true;
     milliseconds hook_timeout{60'000};
-    bool has_before = false;  ///< the operator has a command for it
+    std::vector<std::string> prewarm{};    ///< relations to read ahead on the new server
+    milliseconds prewarm_timeout{30'000};  ///< passing it is no failure: what is left stays cold
+    std::string state_dir{};               ///< of the journal
+    bool has_before = false;               ///< the operator has a command for it
     bool has_after = false;
     bool has_abort = false;
     milliseconds hold_timeout{120'000};   ///< how long a failed undo may keep clients waiting

@@ -35,6 +35,9 @@ bool for_fence(const cutover_request& r) {
 bool for_before(const cutover_request& r) {
     return !r.retarget && r.has_before;
 }
+bool for_prewarm(const cutover_request& r) {
+    return !r.retarget && !r.prewarm.empty();
+}
 bool for_after(const cutover_request& r) {
     return !r.retarget && r.has_after;
 }
@@ -60,7 +63,7 @@ milliseconds allowed(const cutover_request& r) {
 constexpr std::string_view nothing = "-";
 using request = cutover_request;
 
-constexpr std::array<step, 21> table{{
+constexpr std::array<step, 22> table{{
     {"preflight",
      for_cutover,
      allowed<&request::preflight_timeout>,
@@ -72,6 +75,12 @@ constexpr std::array<step, 21> table{{
      allowed<&request::hook_timeout>,
      steps::before,
      "run before_command",
+     nothing},
+    {"prewarm",
+     for_prewarm,
+     allowed<&request::prewarm_timeout>,
+     steps::prewarm,
+     "read the relations of `prewarm` into the new server's memory",
      nothing},
     {"begin",
      always,

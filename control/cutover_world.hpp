@@ -71,6 +71,8 @@ public:
         /// The proxy's own backends on the old server, by pid, as of now.
         std::function<std::vector<std::int32_t>()> ours{};
         std::set<std::pair<std::string, std::string>> logins{};  ///< (user, database) connected
+        std::string state_dir{};             ///< of the journal; empty: nobody asks
+        std::vector<std::string> prewarm{};  ///< relations that are to be read ahead
     };
     /// Every check, without touching data. Fails only when it could not be carried out at all;
     /// findings are rows.
@@ -78,6 +80,9 @@ public:
     /// Custom setting names ("app.tenant") that the catalogs of these databases mention.
     virtual step_result<std::vector<std::string>>
     custom_settings(std::span<const std::string> databases, limits) = 0;
+    /// Reads the relations that the plan names into the new server's memory, as far as it gets in
+    /// time. Fails only when it was aborted. Returns a line.
+    virtual step_result<std::string> prewarm(limits) = 0;
     /// Sends every statement of the steps to come for planning. Changes nothing.
     virtual step_result<void> prepare(limits) = 0;
     /// What dry-run and the progress show of the servers right now.

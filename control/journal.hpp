@@ -24,6 +24,7 @@ public:
 
     /// What the file held at open(), oldest first.
     const std::vector<journal_record>& replayed() const { return replayed_; }
+    const std::string& directory() const { return state_dir_; }
     /// Bytes of a torn last record that open() cut off; 0 normally.
     std::size_t torn_bytes() const { return torn_bytes_; }
     /// The file's size; the owner calls rewrite() when it has grown large.

@@ -28,6 +28,7 @@ public:
     custom_settings(std::span<const std::string>, limits) override {
         return no();
     }
+    step_result<std::string> prewarm(limits) override { return no(); }
     step_result<void> prepare(limits) override { return no(); }
     step_result<std::vector<reading>> readings(limits) override { return no(); }
     bool same_server() const override { return true; }
@@ -160,6 +161,9 @@ result<cutover_request> service_operations::make_move(
     asked.retry_after = configured.retry_after;
     asked.is_fencing = configured.fence != fence_method::none;
     asked.hook_timeout = configured.hook_timeout;
+    asked.prewarm = configured.prewarm;
+    asked.prewarm_timeout = configured.prewarm_timeout;
+    asked.state_dir = around_.log.directory();
     asked.has_before = !configured.before_command.empty();
     asked.has_after = !configured.after_command.empty();
     asked.has_abort = !configured.abort_command.empty();

@@ -5,6 +5,7 @@
 #include "control/fence.hpp"
 #include "control/polling.hpp"
 #include "control/preflight.hpp"
+#include "control/prewarm.hpp"
 #include "control/quoting.hpp"
 #include "control/reach.hpp"
 #include "control/sequences.hpp"
@@ -169,6 +170,10 @@ pg_servers::custom_settings(std::span<const std::string> databases, limits until
     return find_custom_settings(login_of(settings_.from, ""), databases, until);
 }
 
+step_result<std::string> pg_servers::prewarm(limits until) {
+    return control::prewarm(login_of(settings_.to, ""), settings_.cutover.prewarm, until);
+}
+
 step_result<void> pg_servers::prepare(limits until) {
     auto old = from(until);
     auto next = old ? to(until) : old;
@@ -231,47 +236,6 @@ step_result<std::vector<reading>> pg_servers::readings(limits until) {
         found.push_back({"sequences to copy", std::string(at->text(0, 1))});
     }
     return found;
-}
-
-step_result<fence_memory> pg_servers::read_fence(limits until) {
-    auto old = from(until);
-    if (!old) {
-        return old.error();
-    }
-    return read_fence_memory(**old, until);
-}
-
-step_result<std::string>
-pg_servers::fence(const std::function<std::vector<std::int32_t>()>& ours, limits until) {
-    auto old = from(until);
-    if (!old) {
-        return old.error();
-    }
-    return raise_fence(**old, ours, until);
-}
-
-step_result<void> pg_servers::unfence(const fence_memory& memory, limits until) {
-    auto old = from(until);
-    if (!old) {
-        return old.error();
-    }
-    return lower_fence(**old, memory, until);
-}
-
-step_result<std::string> pg_servers::lift(const fence_memory& memory, limits until) {
-    auto next = to(until);
-    if (!next) {
-        return next.error();
-    }
-    return lift_fence(**next, memory, until);
-}
-
-step_result<void> pg_servers::undo_lift(limits until) {
-    auto next = to(until);
-    if (!next) {
-        return next.error();
-    }
-    return restore_fence(**next, until);
 }
 
 step_result<lsn> pg_servers::mark(std::string_view id, limits until) {

@@ -33,6 +33,7 @@ public:
     preflight(const expectations& expected, limits until) override;
     step_result<std::vector<std::string>>
     custom_settings(std::span<const std::string> databases, limits until) override;
+    step_result<std::string> prewarm(limits until) override;
     step_result<void> prepare(limits until) override;
     step_result<std::vector<reading>> readings(limits until) override;
     bool same_server() const override { return same_server_; }

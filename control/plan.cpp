@@ -52,6 +52,9 @@ void read_plan(YAML::Node& document, cutover_plan& plan, problem_list& errors) {
     }
     plan.from = take_backend(document, "from", plan.service, errors);
     plan.to = take_backend(document, "to", plan.service, errors);
+    if (document["prewarm"].IsDefined()) {
+        plan.service.cutover.prewarm.clear();  // a list takes the place of the configured one
+    }
     const auto keys = plan_keys();
     section<service_config> s(plan.service, keys, "", "", errors);
     s.read(document);

@@ -114,7 +114,9 @@ server_pair::expectations expect(traffic& service, const cutover_request& asked)
         .sessions = now.sessions + now.held,
         .is_to_fence_ours = asked.to_fence.has_value(),
         .ours = [&service, from = asked.from_backend] { return service.backend_pids(from); },
-        .logins = std::move(logins)};
+        .logins = std::move(logins),
+        .state_dir = asked.state_dir,
+        .prewarm = asked.prewarm};
 }
 
 outcome preflight_outcome(const cutover_request& asked, const std::vector<check_row>& rows) {

@@ -88,6 +88,7 @@ namespace steps {
 
 step_result<std::string> preflight(cutover_state& state, limits until);
 step_result<std::string> before(cutover_state& state, limits until);
+step_result<std::string> prewarm(cutover_state& state, limits until);
 step_result<std::string> begin(cutover_state& state, limits until);
 step_result<std::string> lift(cutover_state& state, limits until);
 void undo_lift(cutover_state& state);

@@ -78,6 +78,10 @@ step_result<std::string> before(cutover_state& state, limits until) {
     return std::string("before_command is content");
 }
 
+step_result<std::string> prewarm(cutover_state& state, limits until) {
+    return state.world.servers.prewarm(until);
+}
+
 step_result<std::string> begin(cutover_state& state, limits until) {
     cutover_record record{.kind = record_kind::begun};
     if (state.asked.fence_left) {

@@ -101,6 +101,7 @@ TEST(CutoverPlan, IsWhatTheDocumentationTells) {
     for (const replication_kind kind : {replication_kind::logical, replication_kind::physical}) {
         auto request = asked(kind);
         request.to_fence = fence_memory{};
+        request.prewarm = {"public.t"};
         request.way_back = kind == replication_kind::logical;
         for (const planned_step& one : make_plan(request)) {
             EXPECT_THAT(page, HasSubstr("\n| `" + one.name + "` |"));

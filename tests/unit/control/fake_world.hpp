@@ -111,6 +111,12 @@ public:
     custom_settings(std::span<const std::string>, limits) override {
         return std::vector<std::string>{"app.tenant"};
     }
+    step_result<std::string> prewarm(limits) override {
+        if (auto ok = call("prewarm"); !ok) {
+            return ok.error();
+        }
+        return std::string("2 of 2 relations");
+    }
     step_result<void> prepare(limits) override { return {}; }
     step_result<std::vector<reading>> readings(limits) override {
         return std::vector<reading>{{"lag", "0 bytes"}};

@@ -49,6 +49,28 @@ TEST(Plan, ChangesWhatItNamesAndNothingElse) {
     EXPECT_EQ(read.value->service, expected);
 }
 
+TEST(Plan, AListTakesThePlaceOfTheConfiguredOne) {
+    service_config before = configured();
+    before.cutover.prewarm = {"public.a", "public.b"};
+    const auto read = parse_plan("prewarm: [public.c]\n", before);
+    ASSERT_TRUE(read.value.has_value());
+    EXPECT_THAT(read.value->service.cutover.prewarm, ElementsAre("public.c"));
+    EXPECT_EQ(parse_plan("{}", before).value->service, before);
+    EXPECT_THAT(
+        errors_of("prewarm: public.c\n"), ElementsAre(HasSubstr("prewarm is \"public.c\""))
+    );
+    EXPECT_THAT(errors_of("prewarm: [\"\"]\n"), ElementsAre(HasSubstr("name of a table")));
+}
+
+TEST(Cutover, ReadsAheadBeforeAnythingHasToBeUndone) {
+    fake_world fake;
+    cutover_request request = asked(replication_kind::logical);
+    request.prewarm = {"public.t"};
+    EXPECT_EQ(run_cutover(request, fake.world()).exit_code, 0);
+    const std::vector<std::string> head(fake.calls.begin(), fake.calls.begin() + 3);
+    EXPECT_THAT(head, ElementsAre("preflight", "prewarm", "record begun"));
+}
+
 TEST(Plan, AnEmptyMappingIsTheConfiguration) {
     const auto read = parse_plan("{}", configured());
     ASSERT_TRUE(read.value.has_value());
