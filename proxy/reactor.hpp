@@ -145,6 +145,7 @@ private:
     void fire_deadlines();
     void run_posted();
     void run_ready();
+    void prefetch_next() const noexcept;
     void dispatch(epoll_event& event);
     void deliver_kicks();
     void forget_pending(const io_watch& w) noexcept;

@@ -250,7 +250,28 @@ connect_to(stream& s, wait_point& point, const endpoint& address, steady_time de
     co_return io_result{};
 }
 
+namespace {
+
+bool is_loopback(int fd) noexcept {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) {
+        return false;
+    }
+    if (peer.ss_family == AF_INET) {
+        const auto& v4 = reinterpret_cast<const sockaddr_in&>(peer);
+        return (ntohl(v4.sin_addr.s_addr) >> 24U) == IN_LOOPBACKNET;
+    }
+    return peer.ss_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr);
+}
+
+}  // namespace
+
 void tune_tcp(int fd) noexcept {
+    if (is_loopback(fd)) {
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+    }
     const int on = 1;
     const int idle_seconds = 60;
     const int interval_seconds = 15;

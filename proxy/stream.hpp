@@ -105,7 +105,9 @@ task<io_result> write_all(stream& s, wait_point& point, byte_view bytes, steady_
 task<io_result>
 connect_to(stream& s, wait_point& point, const endpoint& address, steady_time deadline);
 
-/// TCP_NODELAY and keepalive probes that find a dead peer within about two minutes.
+/// TCP_NODELAY and keepalive probes that find a dead peer within about two minutes. Between peers
+/// of one machine there is no congestion to control: there it is the least costly algorithm (reno,
+/// which every kernel has; tcp(7)), where the system's own may be one that models a network.
 void tune_tcp(int fd) noexcept;
 
 /// "Connection refused", "timed out after its deadline", ...
