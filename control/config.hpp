@@ -52,7 +52,8 @@ struct backend_config {
 
 struct auth_config {
     auth_method method = auth_method::passthrough;
-    std::string users_file;
+    std::string users_file{};
+    std::string hba_file{};  ///< not empty: it decides instead of `method`
     bool operator==(const auth_config&) const = default;
 };
 
@@ -61,6 +62,7 @@ struct client_tls_config {
     proxy::client_tls mode = proxy::client_tls::prefer;
     std::string cert;
     std::string key;  ///< empty: in the file of the certificate
+    std::string ca;   ///< empty: clients are not asked for certificates
 
     const std::string& key_file() const { return key.empty() ? cert : key; }
     bool operator==(const client_tls_config&) const = default;

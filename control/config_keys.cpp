@@ -104,6 +104,14 @@ const config_key<service> services[] = {
      .set = set_users_file,
      .show = show_text<service, &service::auth, &auth_config::users_file>,
      .copy = copy_field<service, &service::auth, &auth_config::users_file>},
+    {.name = "auth.hba_file",
+     .type = "path",
+     .is_reloadable = reloadable,
+     .doc = "Who is asked for what, by database, user and address, in the format of pg_hba.conf, "
+            "instead of `auth.method`; each reload reads it again. See docs/authentication.md.",
+     .set = set_hba_file,
+     .show = show_text<service, &service::auth, &auth_config::hba_file>,
+     .copy = copy_field<service, &service::auth, &auth_config::hba_file>},
     choice_key<service, proxy::client_tls, &service::tls, &client_tls_config::mode>(
         {.name = "tls.mode",
          .type = "disable | allow | prefer | require",
@@ -129,6 +137,14 @@ const config_key<service> services[] = {
      .set = set_text<service, &service::tls, &client_tls_config::key>,
      .show = show_text<service, &service::tls, &client_tls_config::key>,
      .copy = copy_field<service, &service::tls, &client_tls_config::key>},
+    {.name = "tls.ca",
+     .type = "path",
+     .is_reloadable = reloadable,
+     .doc = "What signs the certificates of clients, PEM. They are asked for one and need not have "
+            "any, unless a `cert` line of `auth.hba_file` lets them in.",
+     .set = set_text<service, &service::tls, &client_tls_config::ca>,
+     .show = show_text<service, &service::tls, &client_tls_config::ca>,
+     .copy = copy_field<service, &service::tls, &client_tls_config::ca>},
     duration_key<service, &service::hold, &hold_config::timeout>(
         {.name = "hold.timeout",
          .initial = "2m",

@@ -149,11 +149,13 @@ std::vector<std::string> show_trusted(const listen_config& target) {
 }
 
 problem set_auth(service_config& target, std::string_view text) {
-    constexpr std::array<std::string_view, 2> later = {"cert", "peer"};
-    if (std::find(later.begin(), later.end(), text) != later.end()) {
-        return "auth method \"" + std::string(text) +
-               "\" is not implemented in this version, expected " +
+    if (text == "peer") {
+        return "auth method \"peer\" is not implemented in this version, expected " +
                one_of(choice_names<auth_method>);
+    }
+    if (text == "cert" || text == "reject") {
+        return "auth method \"" + std::string(text) +
+               "\" is for some connections only, expected it in a file named by \"hba_file\"";
     }
     return set_choice<service_config, auth_method, &service_config::auth, &auth_config::method>(
         target, text
@@ -168,6 +170,19 @@ problem set_users_file(service_config& target, std::string_view text) {
     }
     protocol::user_list users;
     const auto read = text.empty() ? result<void>{} : read_users(target.auth.users_file, users);
+    return read ? std::nullopt : problem(read.error().message);
+}
+
+problem set_hba_file(service_config& target, std::string_view text) {
+    using file = auth_config;
+    if (auto wrong =
+            set_text<service_config, &service_config::auth, &file::hba_file>(target, text)) {
+        return wrong;
+    }
+    if (text.empty()) {
+        return std::nullopt;
+    }
+    const auto read = read_login_rules(target.auth.hba_file);
     return read ? std::nullopt : problem(read.error().message);
 }
 

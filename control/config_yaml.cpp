@@ -9,6 +9,7 @@
 // at the position of the key they are about.
 #include "control/config_section.hpp"
 #include "control/config_values.hpp"
+#include "control/users.hpp"
 
 namespace pgsluice::control {
 namespace {
@@ -26,6 +27,7 @@ private:
     void read_backend(service_config& service, const std::string& name, const YAML::Node&, place);
     void check_service(service_config& service, section<service_config>& s, place at);
     void check_auth(const service_config& service, section<service_config>& s);
+    void check_rules(const service_config& service, section<service_config>& s);
     static void check_tls(const service_config& service, section<service_config>& s);
     static void check_tls(const backend_config& backend, section<backend_config>& s);
     static void check_route(service_config& service, section<service_config>& s, place at);
@@ -153,6 +155,10 @@ void reader::check_route(service_config& service, section<service_config>& s, pl
 
 void reader::check_auth(const service_config& service, section<service_config>& s) {
     const auth_config& auth = service.auth;
+    if (!auth.hba_file.empty()) {
+        check_rules(service, s);
+        return;
+    }
     const bool needs_users =
         auth.method == auth_method::scram_sha_256 || auth.method == auth_method::md5;
     if (needs_users && auth.users_file.empty() && !s.has("auth.users_file")) {
@@ -172,8 +178,42 @@ void reader::check_auth(const service_config& service, section<service_config>& 
     }
 }
 
+/// What the rules need that stands elsewhere.
+void reader::check_rules(const service_config& service, section<service_config>& s) {
+    using method = proxy::login_method;
+    const place at = s.at("auth.hba_file");
+    const std::string& path = service.auth.hba_file;
+    const auto rules = read_login_rules(path);
+    if (!rules) {
+        return;  // reported with the key
+    }
+    const auto lacks = [&](method which, const std::string& what) {
+        if (const std::size_t line = rules->line_of(which)) {
+            s.error(at, path + ":" + std::to_string(line) + ": " + what);
+        }
+    };
+    if (s.has("auth.method")) {
+        s.error(
+            s.at("auth.method"),
+            s.shown() + ".auth has both \"method\" and \"hba_file\", expected one of them"
+        );
+    }
+    if (service.auth.users_file.empty() && !s.has("auth.users_file")) {
+        const std::string what = "asks clients for passwords, expected \"users_file\" beside it";
+        lacks(method::scram_sha_256, what);
+        lacks(method::md5, what);
+    }
+    if (service.tls.cert.empty() || service.tls.ca.empty()) {
+        lacks(method::cert, "asks for certificates, expected \"tls.cert\" and \"tls.ca\"");
+    }
+}
+
 void reader::check_tls(const service_config& service, section<service_config>& s) {
     const client_tls_config& tls = service.tls;
+    if (tls.cert.empty() && !tls.ca.empty()) {
+        s.error(s.at("tls.ca"), s.shown() + ".tls.ca has no effect, expected \"cert\" with it");
+        return;
+    }
     if (tls.cert.empty()) {
         if (tls.mode == proxy::client_tls::require) {
             s.error(
@@ -187,7 +227,8 @@ void reader::check_tls(const service_config& service, section<service_config>& s
         }
         return;
     }
-    if (const auto read = proxy::tls_context::for_clients(tls.cert, tls.key_file()); !read) {
+    if (const auto read = proxy::tls_context::for_clients(tls.cert, tls.key_file(), tls.ca);
+        !read) {
         s.error(s.at("tls.cert"), s.shown() + ".tls: " + read.error().message);
     }
 }

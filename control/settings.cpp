@@ -26,7 +26,9 @@ proxy::login_method login_method_of(auth_method method) {
 
 using shared_users = std::shared_ptr<const protocol::user_list>;
 
-result<shared_users> users_of(const auth_config& auth, const protocol::secret_key& salt_key) {
+result<shared_users> users_of(
+    const auth_config& auth, const proxy::login_rules* rules, const protocol::secret_key& salt_key
+) {
     if (auth.users_file.empty()) {
         return shared_users();
     }
@@ -34,17 +36,31 @@ result<shared_users> users_of(const auth_config& auth, const protocol::secret_ke
     if (auto read = read_users(auth.users_file, *users); !read) {
         return read.error();
     }
-    if (auth.method == auth_method::scram_sha_256) {
+    if (auth.method == auth_method::scram_sha_256 ||
+        (rules && rules->has(proxy::login_method::scram_sha_256))) {
         users->derive_verifiers();
     }
     return shared_users(std::move(users));
+}
+
+using shared_rules = std::shared_ptr<const proxy::login_rules>;
+
+result<shared_rules> rules_of(const auth_config& auth) {
+    if (auth.hba_file.empty()) {
+        return shared_rules();
+    }
+    auto rules = read_login_rules(auth.hba_file);
+    if (!rules) {
+        return rules.error();
+    }
+    return shared_rules(std::make_shared<const proxy::login_rules>(std::move(*rules)));
 }
 
 result<proxy::tls_context::pointer> identity_of(const client_tls_config& tls) {
     if (tls.cert.empty() || tls.mode == proxy::client_tls::disable) {
         return proxy::tls_context::pointer();
     }
-    return proxy::tls_context::for_clients(tls.cert, tls.key_file());
+    return proxy::tls_context::for_clients(tls.cert, tls.key_file(), tls.ca);
 }
 
 result<proxy::tls_context::pointer> rules_of(const backend_config& backend) {
@@ -85,7 +101,11 @@ result<resolved_service> resolve_service(
     const testing_config& testing,
     const protocol::secret_key& salt_key
 ) {
-    auto users = users_of(service.auth, salt_key);
+    auto rules = rules_of(service.auth);
+    if (!rules) {
+        return rules.error();
+    }
+    auto users = users_of(service.auth, rules->get(), salt_key);
     if (!users) {
         return users.error();
     }
@@ -117,6 +137,7 @@ result<resolved_service> resolve_service(
         return added.error();
     }
     settings->login = login_method_of(service.auth.method);
+    settings->rules = std::move(*rules);
     settings->users = std::move(*users);
     settings->tls = service.tls.mode;
     settings->identity = std::move(*identity);

@@ -15,7 +15,7 @@
 namespace pgsluice::control {
 namespace {
 
-constexpr off_t users_file_bytes_max = 64L * 1024 * 1024;
+constexpr off_t file_bytes_max = 64L * 1024 * 1024;
 
 failure unreadable(const std::string& path, const char* why) {
     return failure{"58030", path + ": " + why, {}, {}};
@@ -31,18 +31,22 @@ bool read_key(const std::string& path, protocol::secret_key& key) {
     return n == static_cast<ssize_t>(key.bytes.size());
 }
 
-}  // namespace
-
-result<void> read_users(const std::string& path, protocol::user_list& users) {
+result<std::string> read_file(const std::string& path) {
     const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     struct stat about {};
     if (!file.is_open() || ::fstat(file.get(), &about) != 0) {
         return unreadable(path, std::strerror(errno));
     }
-    if (!S_ISREG(about.st_mode) || about.st_size > users_file_bytes_max) {
+    if (!S_ISREG(about.st_mode) || about.st_size > file_bytes_max) {
         return unreadable(path, "not a file of at most 64 MB");
     }
-    auto text = read_all(file.get(), path);
+    return read_all(file.get(), path);
+}
+
+}  // namespace
+
+result<void> read_users(const std::string& path, protocol::user_list& users) {
+    auto text = read_file(path);
     if (!text) {
         return text.error();
     }
@@ -54,6 +58,20 @@ result<void> read_users(const std::string& path, protocol::user_list& users) {
         return why;
     }
     return {};
+}
+
+result<proxy::login_rules> read_login_rules(const std::string& path) {
+    const auto text = read_file(path);
+    if (!text) {
+        return text.error();
+    }
+    auto parsed = proxy::login_rules::parse(*text);
+    if (!parsed) {
+        failure why = parsed.error();
+        why.message = path + ":" + why.message;
+        return why;
+    }
+    return parsed;
 }
 
 result<protocol::secret_key> salt_key_in(const std::string& state_dir) {

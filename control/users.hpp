@@ -3,6 +3,7 @@
 #include "protocol/errors.hpp"
 #include "protocol/secret.hpp"
 #include "protocol/userlist.hpp"
+#include "proxy/login_rules.hpp"
 
 #include <string>
 
@@ -11,6 +12,9 @@ namespace pgsluice::control {
 /// Reads `auth.users_file` into `users`. Failures begin with the path and, where a line is wrong,
 /// `:LINE:COLUMN`; they show no secret.
 result<void> read_users(const std::string& path, protocol::user_list& users);
+
+/// Reads `auth.hba_file`. Failures begin with the path and, where a line is wrong, `:LINE`.
+result<proxy::login_rules> read_login_rules(const std::string& path);
 
 /// The random key behind what users who are not listed are answered, made in the state directory at
 /// the first start: if it changed, clients could tell by their answers who is listed and who not.

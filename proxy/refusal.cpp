@@ -73,6 +73,24 @@ failure no_replication(const service_settings& settings) {
         "off)."};
 }
 
+failure no_login_rule(
+    const service_settings& settings,
+    const protocol::StartupMessage& startup,
+    const std::string& address,
+    bool is_encrypted
+) {
+    const auto quoted = [](std::string_view text) {
+        return "\"" + std::string(text) + "\"";
+    };
+    return {
+        std::string(sqlstate::invalid_authorization),
+        "no rule lets in host " + quoted(address.substr(0, address.rfind(':'))) + ", user " +
+            quoted(startup.user()) + ", database " + quoted(startup.database()) + ", " +
+            (is_encrypted ? "SSL encryption" : "no encryption"),
+        "The rules are those of auth.hba_file of service " + quoted(settings.name) + ".",
+        {}};
+}
+
 failure not_a_balancer(const service_settings& settings) {
     return {
         std::string(sqlstate::invalid_authorization),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "protocol/errors.hpp"
+#include "protocol/startup.hpp"
 #include "proxy/route.hpp"
 
 #include <cstdint>
@@ -30,6 +31,15 @@ failure not_a_balancer(const service_settings& settings);
 
 /// 28000, for a plain connection where TLS is required.
 failure tls_required(const service_settings& settings);
+
+/// 28000, for a login that no record of service_settings::rules lets in. `address` as of
+/// address_text(), with its port.
+failure no_login_rule(
+    const service_settings& settings,
+    const protocol::StartupMessage& startup,
+    const std::string& address,
+    bool is_encrypted
+);
 
 /// The NOTICE to a logged-in client that has waited for service_settings::notice_after.
 failure please_wait(const service_settings& settings, hold_reason why);

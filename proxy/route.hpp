@@ -42,9 +42,12 @@ enum class login_method : std::uint8_t {
     trust,          ///< not at all, or to its backend if nothing is known to answer for it
     scram_sha_256,  ///< to the proxy
     md5,            ///< to the proxy, by SCRAM where the list has a verifier
+    cert,           ///< by a certificate for its user's name, which TLS has verified
+    reject,         ///< not at all: it is refused
 };
 
 class address_set;
+class login_rules;
 
 /// Where a service is reached.
 struct listen_point {
@@ -60,6 +63,7 @@ struct service_settings {
     std::vector<listen_point> listen;
     std::vector<backend_target> backends;
     login_method login = login_method::passthrough;
+    std::shared_ptr<const login_rules> rules{};        ///< not null: they decide instead of `login`
     std::shared_ptr<const protocol::user_list> users;  ///< null: none; not null where login asks
     client_tls tls = client_tls::prefer;
     tls_context::pointer identity;           ///< shown to clients; null: they get no TLS

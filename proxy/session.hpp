@@ -144,6 +144,8 @@ private:
 
     // session_login.cpp: who the client is, to the proxy and to its backend
     task<bool> prove_client();
+    std::optional<failure> refuse_login(login_method method) const;
+    login_method choose_login(const service_settings& settings) const;
     task<bool> log_in_client();
     void recall_keys(std::uint32_t backend);
     void keep_keys(std::uint32_t backend);

@@ -3,9 +3,11 @@
 
 #include "protocol/messages.hpp"
 #include "proxy/cancel.hpp"
+#include "proxy/login_rules.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
+#include "proxy/tls_channel.hpp"
 #include "proxy/worker.hpp"
 
 #include <openssl/rand.h>
@@ -31,23 +33,73 @@ const protocol::user_secret* session::listed_secret(const service_settings& sett
     return settings.users ? settings.users->find(startup_->user()) : nullptr;
 }
 
+login_method session::choose_login(const service_settings& settings) const {
+    if (!settings.rules) {
+        return settings.login;
+    }
+    // Any other value of `replication` that asks for it means physical replication.
+    const bool replicates =
+        startup_->wants_replication() && startup_->find("replication") != "database";
+    return settings.rules
+        ->find(
+            {.user = startup_->user(),
+             .database = startup_->database(),
+             .from = source_,
+             .is_encrypted = client_.is_secure(),
+             .is_physical_replication = replicates}
+        )
+        .value_or(login_method::reject);
+}
+
+/// Why a client is not even asked, if it is not.
+std::optional<failure> session::refuse_login(login_method method) const {
+    if (method == login_method::reject) {
+        return refusal::no_login_rule(shard_.settings(), *startup_, address_, client_.is_secure());
+    }
+    if (method != login_method::cert) {
+        return std::nullopt;
+    }
+    const auto name = client_.is_secure() ? client_.tls()->peer_name() : std::nullopt;
+    if (!name) {
+        return failure{
+            std::string(sqlstate::invalid_authorization),
+            "connection requires a valid client certificate",
+            {},
+            {}};
+    }
+    if (*name != startup_->user()) {
+        return failure{
+            std::string(sqlstate::invalid_authorization),
+            "certificate authentication failed for user \"" + std::string(startup_->user()) + "\"",
+            "The certificate is for another name.",
+            {}};
+    }
+    return std::nullopt;
+}
+
 /// Before the gate, so that nobody is held whom nobody knows, and before any backend hears of it.
 task<bool> session::prove_client() {
     const auto settings = shard_.settings_snapshot();
-    if (settings->login == login_method::trust) {
+    const login_method method = choose_login(*settings);
+    if (auto refused = refuse_login(method)) {
+        login_failure what{.why = std::move(*refused)};
+        co_await tell_login_failed(std::move(what), {});
+        co_return false;
+    }
+    if (method == login_method::trust || method == login_method::cert) {
         if (const auto* listed = listed_secret(*settings)) {
             known_ = protocol::credentials::of(*listed);
         }
         answers_for_client_ = !known_.empty();
         co_return true;
     }
-    if (settings->login == login_method::passthrough) {
+    if (method == login_method::passthrough) {
         co_return true;
     }
     PGSLUICE_ASSERT(settings->users);
     protocol::login_challenge challenge(
-        settings->login == login_method::md5 ? protocol::challenge_method::md5
-                                             : protocol::challenge_method::scram_sha_256,
+        method == login_method::md5 ? protocol::challenge_method::md5
+                                    : protocol::challenge_method::scram_sha_256,
         *settings->users,
         std::string(startup_->user()),
         fresh_entropy()

@@ -103,7 +103,7 @@ tls_context::~tls_context() {
 }
 
 result<tls_context::pointer>
-tls_context::for_clients(const std::string& cert, const std::string& key) {
+tls_context::for_clients(const std::string& cert, const std::string& key, const std::string& ca) {
     std::shared_ptr<tls_context> made(new tls_context(true));
     for (const std::string& path : {cert, key}) {
         if (auto readable = can_read(path); !readable) {
@@ -116,6 +116,16 @@ tls_context::for_clients(const std::string& cert, const std::string& key) {
     if (SSL_CTX_use_PrivateKey_file(made->native_, key.c_str(), SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(made->native_) != 1) {
         return unusable(key);
+    }
+    if (!ca.empty()) {
+        if (auto readable = can_read(ca); !readable) {
+            return readable.error();
+        }
+        if (SSL_CTX_load_verify_locations(made->native_, ca.c_str(), nullptr) != 1) {
+            return unusable(ca);
+        }
+        SSL_CTX_set_client_CA_list(made->native_, SSL_load_client_CA_file(ca.c_str()));
+        SSL_CTX_set_verify(made->native_, SSL_VERIFY_PEER, nullptr);
     }
     SSL_CTX_set_options(made->native_, SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_alpn_select_cb(made->native_, choose_protocol, nullptr);

@@ -29,8 +29,11 @@ public:
     using pointer = std::shared_ptr<const tls_context>;
 
     /// PEM files: the certificate with its chain, and the key, which may be the same file and must
-    /// not have a passphrase. A failure begins with the name of the file that is wrong.
-    static result<pointer> for_clients(const std::string& cert, const std::string& key);
+    /// not have a passphrase. `ca`, where it is not empty, has what signs the certificates of
+    /// clients: they are asked for one and need not have any. A failure begins with the name of the
+    /// file that is wrong.
+    static result<pointer>
+    for_clients(const std::string& cert, const std::string& key, const std::string& ca = {});
 
     struct backend_rules {
         backend_tls mode = backend_tls::require;

@@ -7,11 +7,13 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <sys/socket.h>
 
 namespace pgsluice::proxy {
@@ -149,6 +151,29 @@ bool tls_channel::has_agreed_protocol() const noexcept {
     SSL_get0_alpn_selected(ssl_, &name, &bytes);
     return bytes == alpn_postgresql.size() - 1 &&
            std::memcmp(name, alpn_postgresql.data() + 1, bytes) == 0;
+}
+
+std::optional<std::string> tls_channel::peer_name() const {
+    const std::unique_ptr<X509, decltype(&X509_free)> shown(
+        SSL_get1_peer_certificate(ssl_), &X509_free
+    );
+    if (!shown || SSL_get_verify_result(ssl_) != X509_V_OK) {
+        return std::nullopt;
+    }
+    X509_NAME* const subject = X509_get_subject_name(shown.get());
+    const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    if (at < 0) {
+        return std::nullopt;
+    }
+    unsigned char* text = nullptr;
+    const int bytes =
+        ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+    if (bytes < 0) {
+        return std::nullopt;
+    }
+    std::string name(reinterpret_cast<const char*>(text), static_cast<std::size_t>(bytes));
+    OPENSSL_free(text);
+    return name.find('\0') == std::string::npos ? std::optional(std::move(name)) : std::nullopt;
 }
 
 /// What a call that did not do anything means.

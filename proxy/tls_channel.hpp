@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -40,6 +41,10 @@ public:
     const std::string& why() const noexcept { return why_; }
     /// The client or server has agreed to speak PostgreSQL's protocol (ALPN).
     bool has_agreed_protocol() const noexcept;
+
+    /// The common name of the peer's certificate, which the context's CA has signed; nullopt where
+    /// it showed none. A name with a NUL in it counts as none (CVE-2009-4034).
+    std::optional<std::string> peer_name() const;
 
     /// Fills `into` as far as there are bytes. Bytes may be left that epoll knows nothing of.
     io_result recv(std::span<std::uint8_t> into) noexcept;

@@ -103,7 +103,7 @@ testing: {move_every: 12}
         )
     );
     EXPECT_EQ(service.find_backend("blue")->address, (host_port{"/run/postgresql", 5440}));
-    EXPECT_EQ(service.auth, (auth_config{auth_method::trust, ""}));
+    EXPECT_EQ(service.auth, (auth_config{.method = auth_method::trust}));
     EXPECT_EQ(service.hold.notice_after, milliseconds(250));
     EXPECT_EQ(service.admin, (admin_config{"u", "d", "p", "s", "sslmode=require"}));
     EXPECT_EQ(service.replication.kind, replication_kind::physical);

@@ -1,0 +1,85 @@
+#pragma once
+
+#include "protocol/errors.hpp"
+#include "proxy/admission.hpp"
+#include "proxy/route.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsluice::proxy {
+
+/// A client that wants to log in, as rules see it.
+struct login_attempt {
+    std::string_view user;
+    std::string_view database;
+    client_address from;
+    bool is_encrypted = false;
+    bool is_physical_replication = false;  ///< connects to no database
+};
+
+/// Who is asked for what: the records of a pg_hba.conf, the first that matches decides ("The
+/// pg_hba.conf File" in the manual). Immutable once made; any thread may read it.
+///
+///   local              DATABASE USER         METHOD [NAME=VALUE...]
+///   host[[no]ssl]      DATABASE USER ADDRESS METHOD [NAME=VALUE...]
+///
+/// DATABASE is `all`, `sameuser`, `replication` or names; USER `all` or names; ADDRESS `all`,
+/// ADDRESS/BITS or ADDRESS and MASK. What a proxy cannot know (role membership, its own networks,
+/// names of hosts) and what is not supported (regular expressions, files) is refused when it is
+/// read, never taken for something else.
+class login_rules {
+public:
+    /// At most this many records.
+    static constexpr std::size_t rules_max = 10'000;
+
+    /// A failure (F0000) begins with `LINE: `, counted from 1.
+    static result<login_rules> parse(std::string_view text);
+
+    /// nullopt: no record matches, and the client has to be refused.
+    std::optional<login_method> find(const login_attempt& who) const;
+
+    /// Some record asks the client by this method.
+    bool has(login_method method) const noexcept;
+    /// The line of a record with it, for messages; 0 when there is none.
+    std::size_t line_of(login_method method) const noexcept;
+    std::size_t size() const noexcept { return rules_.size(); }
+
+private:
+    enum class channel : std::uint8_t { local, any, encrypted, plain };
+
+    /// A list of names, with the words that mean more than themselves unless they are quoted.
+    struct names {
+        bool is_all = false;
+        bool is_same_user = false;
+        bool is_replication = false;
+        std::vector<std::string> exact;
+
+        bool has(std::string_view name) const noexcept;
+    };
+
+    struct rule {
+        std::size_t line = 0;
+        channel over = channel::any;
+        names databases;
+        names users;
+        std::optional<address_set> from;  ///< absent: any address
+        login_method method = login_method::reject;
+
+        bool matches(const login_attempt& who) const;
+    };
+
+    struct word;
+    struct record;
+    static result<std::vector<record>> split(std::string_view text);
+    static result<rule> read(const record& from);
+    static result<names> read_names(const std::vector<word>& words, bool are_users);
+    static result<std::optional<address_set>> read_address(const record& from, std::size_t& field);
+
+    std::vector<rule> rules_;
+};
+
+}  // namespace pgsluice::proxy
