@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 namespace pgsluice::control {
@@ -19,7 +20,7 @@ struct sign {
     std::string_view layer;
 };
 
-/// In the order of the layers; the first that is found counts.
+/// In the order of the layers; of one attempt's signs the first counts.
 constexpr std::array signs = std::to_array<sign>({
     {"could not translate host name", "name"},
     {"Connection refused", "tcp"},
@@ -84,14 +85,23 @@ std::string mend_of(std::string_view layer, const pg_login& login) {
 
 }  // namespace
 
+/// libpq tries every address of a name and tells of each: the one that got furthest is the one
+/// where the server is ("localhost" is ::1 first, where often nobody listens).
 wall wall_of(std::string_view message, const pg_login& login) {
-    std::string_view layer = "startup";
-    for (const sign& each : signs) {
-        if (message.find(each.words) != message.npos) {
-            layer = each.layer;
-            break;
+    constexpr std::string_view next_attempt = "connection to server";
+    const sign* furthest = nullptr;
+    while (!message.empty()) {
+        const std::size_t end = std::min(message.find(next_attempt, 1), message.size());
+        const std::string_view attempt = message.substr(0, end);
+        message.remove_prefix(end);
+        const auto* const found = std::ranges::find_if(signs, [attempt](const sign& each) {
+            return attempt.find(each.words) != attempt.npos;
+        });
+        if (found != signs.end() && (furthest == nullptr || furthest < found)) {
+            furthest = found;
         }
     }
+    const std::string_view layer = furthest == nullptr ? "startup" : furthest->layer;
     return {layer, mend_of(layer, login)};
 }
 

@@ -28,6 +28,16 @@ TEST(Reach, NamesTheWall) {
         {"FATAL:  password authentication failed for user \"joe\"", "password"},
         {"FATAL:  database \"app\" does not exist", "database"},
         {"FATAL:  permission denied for database \"app\"", "database"},
+        {"connection to server at \"localhost\" (::1), port 1 failed: Connection refused "
+         "connection "
+         "to server at \"localhost\" (127.0.0.1), port 1 failed: SSL error: certificate verify "
+         "failed",
+         "tls"},
+        {"connection to server at \"db\" (10.0.0.1), port 1 failed: FATAL:  no pg_hba.conf entry "
+         "for "
+         "host \"::1\" connection to server at \"db\" (10.0.0.2), port 1 failed: Connection "
+         "refused",
+         "pg_hba"},
         {"FATAL:  sorry, too many clients already", "connections"},
         {"FATAL:  remaining connection slots are reserved", "connections"}};
     for (const auto& [message, layer] : rows) {
