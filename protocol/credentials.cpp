@@ -19,12 +19,12 @@ failure out_of_order(std::string_view what) {
         {}};
 }
 
-bool offers_scram(byte_view mechanisms) {
+bool offers(byte_view mechanisms, std::string_view which) {
     reader names(mechanisms);
     while (const auto name = names.cstring()) {
         if (name->empty())
             return false;
-        if (*name == scram_mechanism)
+        if (*name == which)
             return true;
     }
     return false;
@@ -41,8 +41,10 @@ credentials credentials::of(const user_secret& known) {
     return c;
 }
 
-backend_login::backend_login(credentials& known, std::string user, std::string nonce)
-    : known_(known), user_(std::move(user)), scram_(std::move(nonce)) {}
+backend_login::backend_login(
+    credentials& known, std::string user, std::string nonce, std::string end_point
+)
+    : known_(known), user_(std::move(user)), scram_(std::move(nonce), std::move(end_point)) {}
 
 result<std::string> backend_login::answer(byte_view body) {
     const auto request = decode_authentication(body);
@@ -114,13 +116,16 @@ result<std::string> backend_login::send_md5(byte_view salt) {
 }
 
 result<std::string> backend_login::begin_scram(byte_view mechanisms) {
-    if (!offers_scram(mechanisms))
+    const bool is_plus = scram_.can_bind() && offers(mechanisms, scram_plus_mechanism);
+    if (!is_plus && !offers(mechanisms, scram_mechanism))
         return cannot("a SASL mechanism other than SCRAM-SHA-256");
     if (known_.password.empty() && !known_.keys)
         return cannot("SCRAM-SHA-256");
     step_ = step::client_first_sent;
     std::string message;
-    encode_sasl_initial_response(message, scram_mechanism, scram_.first());
+    encode_sasl_initial_response(
+        message, is_plus ? scram_plus_mechanism : scram_mechanism, scram_.first(is_plus)
+    );
     return {boost::system::in_place_value, std::move(message)};
 }
 

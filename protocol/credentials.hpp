@@ -29,8 +29,11 @@ struct credentials {
 /// Answers the Authentication messages of one login at a server.
 class backend_login {
 public:
-    /// `known` outlives the login, which may keep derived keys in it. `nonce` as for scram_client.
-    backend_login(credentials& known, std::string user, std::string nonce);
+    /// `known` outlives the login, which may keep derived keys in it. `nonce` and `end_point` as
+    /// for scram_client: with one, channel binding is used where the server offers it.
+    backend_login(
+        credentials& known, std::string user, std::string nonce, std::string end_point = {}
+    );
 
     /// The message to send, or nothing, for the body of an Authentication message. Fails with words
     /// for an operator: 28000 when it cannot be answered with what is known, 28P01 when the keys

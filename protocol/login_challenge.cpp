@@ -11,6 +11,12 @@ failure violation(std::string message, std::string detail = {}) {
     return {std::string(sqlstate::protocol_violation), std::move(message), std::move(detail), {}};
 }
 
+/// The best first.
+std::span<const std::string_view> mechanisms(bool offers_plus) {
+    static constexpr std::array known{scram_plus_mechanism, scram_mechanism};
+    return std::span(known).subspan(offers_plus ? 0 : 1);
+}
+
 const user_secret& nobody() {
     static const user_secret none;
     return none;
@@ -27,9 +33,14 @@ failure wrong_password(std::string_view user) {
 }
 
 login_challenge::login_challenge(
-    challenge_method method, const user_list& users, std::string user, challenge_entropy entropy
+    challenge_method method,
+    const user_list& users,
+    std::string user,
+    challenge_entropy entropy,
+    login_channel channel
 )
-    : user_(std::move(user)), entropy_(std::move(entropy)) {
+    : user_(std::move(user)), entropy_(std::move(entropy)),
+      offers_plus_(!channel.end_point.empty()) {
     const user_secret* const found = users.find(user_);
     const user_secret& secret_of = found != nullptr ? *found : nobody();
     known_ = credentials::of(secret_of);
@@ -40,7 +51,9 @@ login_challenge::login_challenge(
     if (asks_scram) {
         is_doomed_ = !secret_of.verifier;
         scram_.emplace(
-            is_doomed_ ? users.mock_verifier(user_) : *secret_of.verifier, entropy_.nonce
+            is_doomed_ ? users.mock_verifier(user_) : *secret_of.verifier,
+            entropy_.nonce,
+            std::move(channel.end_point)
         );
         stage_ = stage::sasl_initial;
     } else {
@@ -52,7 +65,7 @@ login_challenge::login_challenge(
 std::string login_challenge::request() const {
     std::string message;
     if (scram_)
-        encode_authentication_sasl(message, scram_mechanism);
+        encode_authentication_sasl(message, mechanisms(offers_plus_));
     else
         encode_authentication_md5_password(message, entropy_.md5_salt);
     return message;
@@ -93,7 +106,8 @@ result<login_challenge::step> login_challenge::begin_scram(byte_view body) {
     const auto initial = decode_sasl_initial_response(body);
     if (!initial)
         return initial.error();
-    if (initial->mechanism != scram_mechanism)
+    is_plus_ = offers_plus_ && initial->mechanism == scram_plus_mechanism;
+    if (!is_plus_ && initial->mechanism != scram_mechanism)
         return violation("client selected an invalid SASL authentication mechanism");
     if (initial->data)
         return scram_first(as_text(*initial->data));
@@ -104,7 +118,7 @@ result<login_challenge::step> login_challenge::begin_scram(byte_view body) {
 }
 
 result<login_challenge::step> login_challenge::scram_first(std::string_view message) {
-    const auto first = scram_->first(message);
+    const auto first = scram_->first(message, is_plus_);
     if (!first)
         return first.error();
     stage_ = stage::client_final;

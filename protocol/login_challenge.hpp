@@ -24,6 +24,12 @@ struct challenge_entropy {
     std::array<std::uint8_t, 4> md5_salt{};
 };
 
+/// What a client's connection is.
+struct login_channel {
+    /// The hash of the certificate that TLS has shown it, as for scram_server; empty: none.
+    std::string end_point{};
+};
+
 /// 28P01, what a server says about a wrong password and about a user that it does not know.
 failure wrong_password(std::string_view user);
 
@@ -37,7 +43,11 @@ public:
     };
 
     login_challenge(
-        challenge_method method, const user_list& users, std::string user, challenge_entropy entropy
+        challenge_method method,
+        const user_list& users,
+        std::string user,
+        challenge_entropy entropy,
+        login_channel channel = {}
     );
 
     /// The Authentication message to begin with.
@@ -59,6 +69,8 @@ private:
 
     std::string user_;
     challenge_entropy entropy_;
+    bool offers_plus_;
+    bool is_plus_ = false;
     bool is_doomed_ = false;
     secret md5_;
     std::optional<scram_server> scram_;

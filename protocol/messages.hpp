@@ -209,8 +209,8 @@ void encode_authentication_ok(std::string& out);
 /// `salt` has four bytes.
 void encode_authentication_md5_password(std::string& out, byte_view salt);
 
-/// AuthenticationSASL with one mechanism.
-void encode_authentication_sasl(std::string& out, std::string_view mechanism);
+/// AuthenticationSASL with the mechanisms to choose from, the best first.
+void encode_authentication_sasl(std::string& out, std::span<const std::string_view> mechanisms);
 
 /// AuthenticationSASLContinue or AuthenticationSASLFinal: `code` is one of `authentication`.
 void encode_authentication_sasl_data(std::string& out, std::int32_t code, std::string_view data);

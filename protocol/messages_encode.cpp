@@ -98,11 +98,13 @@ void encode_authentication_md5_password(std::string& out, byte_view salt) {
     message.end_message();
 }
 
-void encode_authentication_sasl(std::string& out, std::string_view mechanism) {
+void encode_authentication_sasl(std::string& out, std::span<const std::string_view> mechanisms) {
     writer message(out);
     message.begin_message(backend::Authentication);
     message.i32(authentication::SASL);
-    message.cstring(mechanism);
+    for (const std::string_view mechanism : mechanisms) {
+        message.cstring(mechanism);
+    }
     message.u8(0);
     message.end_message();
 }

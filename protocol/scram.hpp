@@ -21,11 +21,15 @@
 // A server has the verifier (StoredKey and ServerKey). Whoever has it and sees a right proof knows
 // the ClientKey from then on, and with it can log in wherever the role has the same verifier.
 //
-// Randomness comes in as arguments. Channel binding is neither offered nor accepted.
+// Randomness comes in as arguments. Channel binding is tls-server-end-point (RFC 5929, section 4):
+// both sides put the hash of the server's certificate into what the proof is about, so that nobody
+// can stand between them with a certificate of its own.
 
 namespace pgsluice::protocol {
 
 inline constexpr std::string_view scram_mechanism = "SCRAM-SHA-256";
+/// The same with channel binding, offered over TLS.
+inline constexpr std::string_view scram_plus_mechanism = "SCRAM-SHA-256-PLUS";
 inline constexpr std::uint32_t scram_iterations_default = 4096;
 /// The most that is computed here: about 0.1 s, during which a worker serves nobody else.
 inline constexpr std::uint32_t scram_iterations_max = 200'000;
@@ -83,18 +87,21 @@ public:
         scram_keys keys;  ///< the client's, learned from its proof
     };
 
-    /// `nonce`: printable, without comma, not to be used twice.
-    scram_server(scram_verifier verifier, std::string nonce);
+    /// `nonce`: printable, without comma, not to be used twice. `end_point`: the hash of the
+    /// certificate that was shown to the client; empty: channel binding was not offered.
+    scram_server(scram_verifier verifier, std::string nonce, std::string end_point = {});
 
-    /// server-first-message.
-    result<std::string> first(std::string_view client_first);
+    /// server-first-message. `is_plus`: the client has chosen the mechanism with channel binding.
+    result<std::string> first(std::string_view client_first, bool is_plus = false);
     /// nullopt: the proof is wrong.
     result<std::optional<success>> final(std::string_view client_final);
 
 private:
     scram_verifier verifier_;
     std::string nonce_;  ///< from first() on the client's and ours
+    std::string end_point_;
     std::string cbind_;  ///< what the client has to repeat in its final message
+    bool is_plus_ = false;
     std::string auth_message_;
 };
 
@@ -102,11 +109,16 @@ private:
 /// server-final-message. Failures say what the server did wrong (08P01).
 class scram_client {
 public:
-    /// As for scram_server.
-    explicit scram_client(std::string nonce) : nonce_(std::move(nonce)) {}
+    /// `nonce` as for scram_server. `end_point`: the hash of the server's certificate; empty: no
+    /// TLS, or a certificate without such a hash.
+    explicit scram_client(std::string nonce, std::string end_point = {})
+        : nonce_(std::move(nonce)), end_point_(std::move(end_point)) {}
 
-    /// client-first-message, with the empty user name that PostgreSQL's clients send.
-    std::string first();
+    bool can_bind() const noexcept { return !end_point_.empty(); }
+    /// client-first-message, with the empty user name that PostgreSQL's clients send. `is_plus`:
+    /// for the mechanism with channel binding, which the server has offered; requires can_bind().
+    /// Without it a client that can bind says so, and a server that has offered it refuses.
+    std::string first(bool is_plus = false);
     /// Parses server-first-message: what the keys have to belong to. Valid until final().
     result<scram_salt> challenge(std::string_view server_first);
     /// client-final-message.
@@ -116,6 +128,8 @@ public:
 
 private:
     std::string nonce_;
+    std::string end_point_;
+    std::string cbind_;  ///< base64, as in the final message
     std::string auth_message_;
     secret_key server_key_;
 };

@@ -78,9 +78,42 @@ result<void> check_size(std::string_view message) {
     return {};
 }
 
+constexpr std::string_view plus_header = "p=tls-server-end-point,,";
+
+/// The header of a client that has chosen channel binding.
+result<std::string_view> take_plus_header(std::string_view& message) {
+    if (message[0] == 'n' || message[0] == 'y')
+        return malformed("The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not "
+                         "include channel binding data.");
+    if (message[0] != 'p')
+        return malformed("Unexpected channel-binding flag.");
+    const std::string_view type = message.substr(0, message.find(','));
+    if (!plus_header.starts_with(std::string(type) + ",")) {
+        return failure{
+            std::string(sqlstate::protocol_violation),
+            "unsupported SCRAM channel-binding type",
+            {},
+            {}};
+    }
+    if (message.substr(type.size()).starts_with(",a="))
+        return unsupported("client uses authorization identity, but it is not supported");
+    if (!message.starts_with(plus_header))
+        return malformed("Unexpected attribute in client-first-message.");
+    message.remove_prefix(plus_header.size());
+    return plus_header;
+}
+
 /// Takes the gs2-header off the front; yields it for the client's final message to repeat.
-result<std::string_view> take_gs2_header(std::string_view& message) {
+/// `is_offered`: the client could have chosen channel binding, and has not.
+result<std::string_view> take_gs2_header(std::string_view& message, bool is_offered) {
     const std::string_view whole = message;
+    if (message[0] == 'y' && is_offered)
+        return failure{
+            std::string(sqlstate::invalid_authorization),
+            "SCRAM channel binding negotiation error",
+            "The client supports SCRAM channel binding but thinks the server does not.  However, "
+            "this server does support channel binding.",
+            {}};
     if (message[0] == 'p')
         return malformed("The client selected SCRAM-SHA-256 without channel binding, but the SCRAM "
                          "message includes channel binding data.");
@@ -98,16 +131,17 @@ result<std::string_view> take_gs2_header(std::string_view& message) {
 
 }  // namespace
 
-scram_server::scram_server(scram_verifier verifier, std::string nonce)
-    : verifier_(std::move(verifier)), nonce_(std::move(nonce)) {
+scram_server::scram_server(scram_verifier verifier, std::string nonce, std::string end_point)
+    : verifier_(std::move(verifier)), nonce_(std::move(nonce)), end_point_(std::move(end_point)) {
     PGSLUICE_ASSERT(!nonce_.empty() && is_printable(nonce_));
 }
 
-result<std::string> scram_server::first(std::string_view client_first) {
-    PGSLUICE_ASSERT(auth_message_.empty());
+result<std::string> scram_server::first(std::string_view client_first, bool is_plus) {
+    PGSLUICE_ASSERT(auth_message_.empty() && (!is_plus || !end_point_.empty()));
     if (auto fits = check_size(client_first); !fits)
         return fits.error();
-    const auto header = take_gs2_header(client_first);
+    const auto header = is_plus ? take_plus_header(client_first)
+                                : take_gs2_header(client_first, !end_point_.empty());
     if (!header)
         return header.error();
     const std::string_view bare = client_first;
@@ -123,7 +157,9 @@ result<std::string> scram_server::first(std::string_view client_first) {
         if (!take_attribute(client_first))
             return malformed("Attribute expected, but found something else.");
     }
-    cbind_ = encode_base64(as_bytes(*header));
+    is_plus_ = is_plus;
+    const std::string bound = std::string(*header) + (is_plus ? end_point_ : "");
+    cbind_ = encode_base64(as_bytes(bound));
     nonce_ = std::string(*nonce) + nonce_;
     std::string answer = "r=" + nonce_ + ",s=" + encode_base64(verifier_.salt.bytes) +
                          ",i=" + std::to_string(verifier_.salt.iterations);
@@ -143,8 +179,15 @@ result<std::optional<scram_server::success>> scram_server::final(std::string_vie
     const auto nonce = take_attribute(rest, 'r');
     if (!cbind || !nonce)
         return malformed("Attribute \"c\" or \"r\" is missing in client-final-message.");
-    if (*cbind != cbind_)
+    if (!same_secret(as_bytes(*cbind), as_bytes(cbind_))) {
+        if (is_plus_)
+            return failure{
+                std::string(sqlstate::invalid_authorization),
+                "SCRAM channel binding check failed",
+                {},
+                {}};
         return malformed("Unexpected channel-binding attribute in client-final-message.");
+    }
     while (!rest.empty()) {
         if (!take_attribute(rest))
             return malformed("Attribute expected, but found something else.");
@@ -168,10 +211,13 @@ result<std::optional<scram_server::success>> scram_server::final(std::string_vie
     );
 }
 
-std::string scram_client::first() {
-    PGSLUICE_ASSERT(!nonce_.empty() && is_printable(nonce_));
+std::string scram_client::first(bool is_plus) {
+    PGSLUICE_ASSERT(!nonce_.empty() && is_printable(nonce_) && (!is_plus || can_bind()));
+    const std::string header(is_plus ? plus_header : can_bind() ? "y,," : "n,,");
+    const std::string bound = header + (is_plus ? end_point_ : "");
+    cbind_ = encode_base64(as_bytes(bound));
     auth_message_ = "n=,r=" + nonce_;
-    return "n,," + auth_message_;
+    return header + auth_message_;
 }
 
 result<scram_salt> scram_client::challenge(std::string_view server_first) {
@@ -204,7 +250,7 @@ result<scram_salt> scram_client::challenge(std::string_view server_first) {
 }
 
 std::string scram_client::final(const scram_keys& keys) {
-    std::string message = "c=biws,r=" + nonce_;
+    std::string message = "c=" + cbind_ + ",r=" + nonce_;
     auth_message_ += message;
     server_key_ = keys.server_key;
     secret_key proof = hmac_sha256(sha256(keys.client_key.view()).view(), auth_message_);

@@ -6,6 +6,7 @@
 #include "protocol/base64.hpp"
 #include "protocol/message_types.hpp"
 #include "protocol/messages.hpp"
+#include "proxy/tls_channel.hpp"
 #include "proxy/whole_message.hpp"
 
 #include <openssl/rand.h>
@@ -141,7 +142,12 @@ private:
 task<login_result>
 login_run::run(const protocol::StartupMessage& startup, protocol::credentials& known) {
     if (client_ == nullptr || !client_->gives_answers) {
-        own_answers_.emplace(known, std::string(startup.user()), login_nonce());
+        own_answers_.emplace(
+            known,
+            std::string(startup.user()),
+            login_nonce(),
+            leg_.io.is_secure() ? leg_.io.tls()->end_point() : std::string()
+        );
     }
     const io_result sent =
         co_await write_all(leg_.io, point_, protocol::as_bytes(startup.packet()), deadline_);

@@ -102,7 +102,8 @@ task<bool> session::prove_client() {
                                     : protocol::challenge_method::scram_sha_256,
         *settings->users,
         std::string(startup_->user()),
-        fresh_entropy()
+        fresh_entropy(),
+        {.end_point = client_.is_secure() ? client_.tls()->end_point() : std::string()}
     );
     const steady_time deadline = born_ + settings->login_timeout;
     auto proof = co_await ask_client(client_, wait_, early_, challenge, deadline);

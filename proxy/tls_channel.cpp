@@ -176,6 +176,28 @@ std::optional<std::string> tls_channel::peer_name() const {
     return name.find('\0') == std::string::npos ? std::optional(std::move(name)) : std::nullopt;
 }
 
+std::string tls_channel::end_point() const {
+    const X509* const certificate =
+        SSL_is_server(ssl_) == 1 ? SSL_get_certificate(ssl_) : SSL_get0_peer_certificate(ssl_);
+    int hash = NID_undef;
+    if (certificate == nullptr ||
+        X509_get_signature_info(const_cast<X509*>(certificate), &hash, nullptr, nullptr, nullptr) !=
+            1 ||
+        hash == NID_undef) {
+        ERR_clear_error();
+        return {};
+    }
+    const bool is_weak = hash == NID_md5 || hash == NID_sha1;
+    const EVP_MD* const by = is_weak ? EVP_sha256() : EVP_get_digestbynid(hash);
+    std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
+    unsigned int size = 0;
+    if (by == nullptr || X509_digest(certificate, by, bytes.data(), &size) != 1) {
+        ERR_clear_error();
+        return {};
+    }
+    return std::string(reinterpret_cast<const char*>(bytes.data()), size);
+}
+
 /// What a call that did not do anything means.
 io_result tls_channel::not_done(int returned) noexcept {
     const int error = errno;

@@ -45,6 +45,10 @@ public:
     /// The common name of the peer's certificate, which the context's CA has signed; nullopt where
     /// it showed none. A name with a NUL in it counts as none (CVE-2009-4034).
     std::optional<std::string> peer_name() const;
+    /// The server's certificate as channel binding wants it: tls-server-end-point, RFC 5929 section
+    /// 4.1. Ours towards a client, the peer's towards a backend; empty where its signature does not
+    /// say by which hash (Ed25519), as in the server.
+    std::string end_point() const;
 
     /// Fills `into` as far as there are bytes. Bytes may be left that epoll knows nothing of.
     io_result recv(std::span<std::uint8_t> into) noexcept;

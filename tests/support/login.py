@@ -45,8 +45,9 @@ def initial_response(mechanism, data):
 class Scram:
     """One exchange, step by step; `seen` keeps the messages of the server."""
 
-    def __init__(self, proxy, user, header=b"n,,", mechanism="SCRAM-SHA-256", **parameters):
-        self.wire = Wire(proxy.host, proxy.port)
+    def __init__(self, proxy, user, header=b"n,,", mechanism="SCRAM-SHA-256", wire=None,
+                 **parameters):
+        self.wire = wire or Wire(proxy.host, proxy.port)
         self.header, self.seen, self.server_first = header, [], b""
         self.wire.send(startup(user, "postgres", **parameters))
         self.read()

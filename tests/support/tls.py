@@ -1,10 +1,13 @@
 """Certificates made on the fly, and a raw client that speaks TLS."""
 
+import contextlib
 import os
+import select
 import shutil
 import socket
 import ssl
 import subprocess
+import threading
 
 import pytest
 
@@ -168,6 +171,51 @@ class _PrefixedTls:
 
     def close(self):
         self.plain.close()
+
+
+class Impostor:
+    """Stands between a client and `target` with a certificate of its own, and passes on what it
+    reads: whoever does not check certificates takes it for the server."""
+
+    def __init__(self, target, identity):
+        self.target, self.host = target, "127.0.0.1"
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(identity.cert, identity.key)
+        self.listener = socket.create_server((self.host, 0))
+        self.port = self.listener.getsockname()[1]
+        self.passed = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client = self.listener.accept()[0]
+                threading.Thread(target=self._stand_between, args=(client,), daemon=True).start()
+
+    def _stand_between(self, client):
+        with contextlib.suppress(OSError), client:
+            if client.recv(8) != SSL_REQUEST:
+                return
+            client.sendall(b"S")
+            with self.context.wrap_socket(client, server_side=True) as inside:
+                with TlsWire(self.target.host, self.target.port) as outside:
+                    self._pass_on(inside, outside.socket)
+
+    def _pass_on(self, inside, outside):
+        ends = {inside: outside, outside: inside}
+        while True:
+            for end in select.select(list(ends), [], [])[0]:
+                data = end.recv(65536)
+                if not data:
+                    return
+                ends[end].sendall(data)
+                self.passed += len(data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.listener.close()
 
 
 @pytest.fixture(scope="module")

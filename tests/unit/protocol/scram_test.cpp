@@ -57,6 +57,35 @@ std::string final_refused(std::string_view message) {
     return answer.error().sqlstate + " " + answer.error().message + ": " + answer.error().detail;
 }
 
+/// One exchange, each side with the hash it takes for the server's certificate; what it came to.
+std::string exchange(const std::string& server_has, const std::string& client_has, bool is_plus) {
+    scram_server server(verifier_of(rfc_keys()), "server", server_has);
+    scram_client client("client", client_has);
+    const auto challenge = server.first(client.first(is_plus), is_plus);
+    if (!challenge)
+        return challenge.error().message;
+    EXPECT_TRUE(client.challenge(*challenge).has_value());
+    const auto ended = server.final(client.final(rfc_keys()));
+    if (!ended)
+        return ended.error().message;
+    if (!*ended)
+        return "wrong proof";
+    return client.verify((*ended)->server_final) ? "in" : "the server lied";
+}
+
+TEST(ScramPlus, BindsTheProofToTheCertificate) {
+    const std::string hash("\0\xff,=n", 5);
+    EXPECT_EQ(exchange(hash, hash, true), "in");
+    EXPECT_EQ(exchange(hash, "another", true), "SCRAM channel binding check failed");
+    EXPECT_EQ(exchange(hash, hash.substr(0, 4), true), "SCRAM channel binding check failed");
+}
+
+TEST(ScramPlus, AClientThatCouldBindAndWasNotOfferedItSaysSo) {
+    EXPECT_EQ(exchange("", "hash", false), "in");
+    EXPECT_EQ(exchange("hash", "hash", false), "SCRAM channel binding negotiation error");
+    EXPECT_EQ(exchange("hash", "", false), "in");
+}
+
 TEST(Scram, ServerHasTheExampleOfTheRfc) {
     auto server = rfc_server();
     EXPECT_EQ(server.first(rfc_client_first).value(), rfc_server_first);
