@@ -74,7 +74,8 @@ server_fence::connect(const std::string& database, const std::string& name, limi
         .address = backend_.address,
         .admin = service_.admin,
         .application_name = name,
-        .options = "-c default_transaction_read_only=off"};
+        .options = "-c default_transaction_read_only=off",
+        .tls = backend_.tls};
     if (!database.empty()) {
         login.admin.dbname = database;
     }
