@@ -54,6 +54,11 @@ struct auth_config {
     auth_method method = auth_method::passthrough;
     std::string users_file{};
     std::string hba_file{};  ///< not empty: it decides instead of `method`
+    std::string query{};     ///< empty: nobody is looked up
+    std::chrono::milliseconds query_max_age{60'000};
+    std::string query_user{};  ///< empty: admin.user
+    std::string query_dbname{};
+    std::string query_passfile{};
     bool operator==(const auth_config&) const = default;
 };
 

@@ -112,6 +112,35 @@ const config_key<service> services[] = {
      .set = set_hba_file,
      .show = show_text<service, &service::auth, &auth_config::hba_file>,
      .copy = copy_field<service, &service::auth, &auth_config::hba_file>},
+    text_key<service, &service::auth, &auth_config::query>(
+        {.name = "auth.query",
+         .is_reloadable = reloadable,
+         .doc = "Asks the server for the secrets of users who are in no list: `pg_authid`, or a "
+                "statement with $1 for the user whose last column is the secret. See "
+                "docs/authentication.md."}
+    ),
+    duration_key<service, &service::auth, &auth_config::query_max_age>(
+        {.name = "auth.query_max_age",
+         .initial = "1m",
+         .is_reloadable = reloadable,
+         .doc = "How long an answer is remembered, also that there is none; a failed login forgets "
+                "it at once."}
+    ),
+    text_key<service, &service::auth, &auth_config::query_user>(
+        {.name = "auth.query_user",
+         .is_reloadable = reloadable,
+         .doc = "Who asks; by default `admin.user`."}
+    ),
+    text_key<service, &service::auth, &auth_config::query_dbname>(
+        {.name = "auth.query_dbname",
+         .is_reloadable = reloadable,
+         .doc = "Where; by default `admin.dbname`."}
+    ),
+    text_key<service, &service::auth, &auth_config::query_passfile>(
+        {.name = "auth.query_passfile",
+         .is_reloadable = reloadable,
+         .doc = "libpq's password file (mode 0600) for it; by default `admin.passfile`."}
+    ),
     choice_key<service, proxy::client_tls, &service::tls, &client_tls_config::mode>(
         {.name = "tls.mode",
          .type = "disable | allow | prefer | require",

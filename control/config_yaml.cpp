@@ -155,16 +155,23 @@ void reader::check_route(service_config& service, section<service_config>& s, pl
 
 void reader::check_auth(const service_config& service, section<service_config>& s) {
     const auth_config& auth = service.auth;
+    if (!auth.query.empty() && auth.query_user.empty() && service.admin.user.empty()) {
+        s.error(
+            s.at("auth.query"),
+            s.shown() + ".auth.query needs a login, expected \"admin.user\" or \"auth.query_user\""
+        );
+    }
     if (!auth.hba_file.empty()) {
         check_rules(service, s);
         return;
     }
     const bool needs_users =
         auth.method == auth_method::scram_sha_256 || auth.method == auth_method::md5;
-    if (needs_users && auth.users_file.empty() && !s.has("auth.users_file")) {
+    if (needs_users && auth.users_file.empty() && auth.query.empty() && !s.has("auth.users_file")) {
         s.error(
             s.at("auth.method"),
-            s.shown() + ".auth.method asks clients for passwords, expected \"users_file\" beside it"
+            s.shown() + ".auth.method asks clients for passwords, expected \"users_file\" or "
+                        "\"query\" beside it"
         );
     }
     if (auth.method == auth_method::trust && !auth.users_file.empty()) {
@@ -198,8 +205,10 @@ void reader::check_rules(const service_config& service, section<service_config>&
             s.shown() + ".auth has both \"method\" and \"hba_file\", expected one of them"
         );
     }
-    if (service.auth.users_file.empty() && !s.has("auth.users_file")) {
-        const std::string what = "asks clients for passwords, expected \"users_file\" beside it";
+    if (service.auth.users_file.empty() && service.auth.query.empty() &&
+        !s.has("auth.users_file")) {
+        const std::string what =
+            "asks clients for passwords, expected \"users_file\" or \"query\" beside it";
         lacks(method::scram_sha_256, what);
         lacks(method::md5, what);
     }

@@ -108,6 +108,11 @@ daemon::~daemon() {
         service->stop(std::nullopt);
     }
     socket_.reset();
+    for (const auto& lookup : secrets_) {
+        if (lookup) {
+            lookup->stop();
+        }
+    }
     for (std::thread& recovery : recoveries_) {
         recovery.join();
     }
@@ -184,7 +189,9 @@ result<proxy::engine::service_start> daemon::start_of(const service_config& serv
     if (!state) {
         return state.error();
     }
-    auto resolved = resolve_service(service, arguments_.settings.testing, salt_key_);
+    auto resolved = resolve_service(
+        service, arguments_.settings.testing, salt_key_, secrets_of(service, in_force_.size())
+    );
     if (!resolved) {
         return resolved.error();
     }
@@ -401,7 +408,9 @@ outcome daemon::reload() {
     config merged = reloaded(arguments_.settings, *read.value);
     std::vector<std::shared_ptr<const proxy::service_settings>> resolved;
     for (const service_config& service : merged.services) {
-        auto one = resolve_service(service, merged.testing, salt_key_);
+        auto one = resolve_service(
+            service, merged.testing, salt_key_, secrets_of(service, resolved.size())
+        );
         if (!one) {
             return outcome::of(exit_code::failed, one.error().message);
         }

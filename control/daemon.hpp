@@ -6,6 +6,7 @@
 #include "control/name_refresh.hpp"
 #include "control/operations.hpp"
 #include "control/outcome.hpp"
+#include "control/secret_lookup.hpp"
 #include "protocol/secret.hpp"
 #include "proxy/engine.hpp"
 
@@ -55,12 +56,16 @@ private:
     outcome status(const request& given);
     outcome events(const request& given) const;
     outcome shut_down(const request& given);
+    std::shared_ptr<proxy::secret_source> secrets_of(const service_config& service, std::size_t i);
+    pg_login secret_login(std::size_t i);
     void watch_names();
     bool apply_addresses(const lookup_results& found);
     result<service_operations*> find_service(const std::string& name);
 
     start_arguments arguments_;
     std::mutex reload_mutex_;  ///< of arguments_.settings
+    /// One a service that has ever had `auth.query`. Sessions hold on to them, too.
+    std::vector<std::shared_ptr<secret_lookup>> secrets_;
     std::unique_ptr<journal> log_;
     protocol::secret_key salt_key_;  ///< see salt_key_in()
     service_states states_;

@@ -93,6 +93,10 @@ std::size_t pg_rows::size() const {
     return static_cast<std::size_t>(PQntuples(result_.get()));
 }
 
+std::size_t pg_rows::columns() const {
+    return static_cast<std::size_t>(PQnfields(result_.get()));
+}
+
 bool pg_rows::is_null(std::size_t row, std::size_t column) const {
     return PQgetisnull(result_.get(), static_cast<int>(row), static_cast<int>(column)) != 0;
 }

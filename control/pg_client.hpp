@@ -33,6 +33,7 @@ public:
     explicit pg_rows(pg_result* owned) : result_(owned, clear) {}
 
     std::size_t size() const;
+    std::size_t columns() const;
     bool is_null(std::size_t row, std::size_t column) const;
     /// Empty for NULL.
     std::string_view text(std::size_t row, std::size_t column) const;

@@ -99,7 +99,8 @@ result<void> resolve_backends(
 result<resolved_service> resolve_service(
     const service_config& service,
     const testing_config& testing,
-    const protocol::secret_key& salt_key
+    const protocol::secret_key& salt_key,
+    std::shared_ptr<proxy::secret_source> secrets
 ) {
     auto rules = rules_of(service.auth);
     if (!rules) {
@@ -139,6 +140,7 @@ result<resolved_service> resolve_service(
     settings->login = login_method_of(service.auth.method);
     settings->rules = std::move(*rules);
     settings->users = std::move(*users);
+    settings->secrets = std::move(secrets);
     settings->tls = service.tls.mode;
     settings->identity = std::move(*identity);
     settings->max_connections = service.max_connections;

@@ -75,19 +75,12 @@ result<void> read_line(line_reader line, user_list& users) {
     auto text = line.quoted("the password or its hash", secret_bytes_max);
     if (!text)
         return text.error();
-    user_secret what;
-    what.text = std::move(*text);
-    const std::string_view view = what.text.view();
-    what.verifier = parse_scram_verifier(view);
-    what.kind = what.verifier       ? secret_kind::scram
-                : is_md5_hash(view) ? secret_kind::md5
-                : view.empty()      ? secret_kind::none
-                                    : secret_kind::plain;
-    if (!what.verifier && view.starts_with("SCRAM-SHA-256$"))
+    auto what = secret_of(text->view());
+    if (!what)
         return line.problem(
             secret_column, "expected SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY in base64"
         );
-    if (!users.add(std::string(name->view()), std::move(what)))
+    if (!users.add(std::string(name->view()), std::move(*what)))
         return line.problem(
             name_column, "user \"" + std::string(name->view()) + "\" is listed twice"
         );
@@ -95,6 +88,19 @@ result<void> read_line(line_reader line, user_list& users) {
 }
 
 }  // namespace
+
+std::optional<user_secret> secret_of(std::string_view text) {
+    user_secret what;
+    what.text = secret(text);
+    what.verifier = parse_scram_verifier(text);
+    what.kind = what.verifier       ? secret_kind::scram
+                : is_md5_hash(text) ? secret_kind::md5
+                : text.empty()      ? secret_kind::none
+                                    : secret_kind::plain;
+    if (!what.verifier && text.starts_with("SCRAM-SHA-256$"))
+        return std::nullopt;
+    return what;
+}
 
 const user_secret* user_list::find(std::string_view user) const {
     const auto found = users_.find(user);

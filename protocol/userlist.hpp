@@ -24,6 +24,10 @@ struct user_secret {
     std::optional<scram_verifier> verifier;
 };
 
+/// What a text from a list or from `rolpassword` of pg_authid is; nullopt for one that begins like
+/// a SCRAM verifier and is none.
+std::optional<user_secret> secret_of(std::string_view text);
+
 /// Users and their secrets. Immutable once shared between threads.
 class user_list {
 public:

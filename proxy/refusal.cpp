@@ -91,6 +91,14 @@ failure no_login_rule(
         {}};
 }
 
+failure no_lookup(const service_settings& settings) {
+    return {
+        std::string(sqlstate::cannot_connect_now),
+        "the password of this user cannot be looked up at the moment",
+        "Service \"" + settings.name + "\" asks its server for it (auth.query), in vain.",
+        "Try again in a moment."};
+}
+
 failure not_a_balancer(const service_settings& settings) {
     return {
         std::string(sqlstate::invalid_authorization),

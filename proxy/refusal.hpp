@@ -41,6 +41,9 @@ failure no_login_rule(
     bool is_encrypted
 );
 
+/// 57P03, for a client whose secret could not be looked up (service_settings::secrets).
+failure no_lookup(const service_settings& settings);
+
 /// The NOTICE to a logged-in client that has waited for service_settings::notice_after.
 failure please_wait(const service_settings& settings, hold_reason why);
 

@@ -48,6 +48,7 @@ enum class login_method : std::uint8_t {
 
 class address_set;
 class login_rules;
+class secret_source;
 
 /// Where a service is reached.
 struct listen_point {
@@ -64,7 +65,8 @@ struct service_settings {
     std::vector<backend_target> backends;
     login_method login = login_method::passthrough;
     std::shared_ptr<const login_rules> rules{};        ///< not null: they decide instead of `login`
-    std::shared_ptr<const protocol::user_list> users;  ///< null: none; not null where login asks
+    std::shared_ptr<const protocol::user_list> users;  ///< null: none
+    std::shared_ptr<secret_source> secrets{};          ///< of those who are not in `users`; or null
     client_tls tls = client_tls::prefer;
     tls_context::pointer identity;           ///< shown to clients; null: they get no TLS
     std::uint32_t max_connections = 10'000;  ///< clients beyond it get 53300; held ones count

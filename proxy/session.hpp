@@ -151,6 +151,7 @@ private:
     void keep_keys(std::uint32_t backend);
     task<void> tell_login_failed(login_failure what, std::string where);
     task<bool> connect_leg(std::shared_ptr<const service_settings> settings);
+    task<bool> look_up_secret(std::shared_ptr<const service_settings> settings);
     const protocol::user_secret* listed_secret(const service_settings& settings) const;
     std::string give_key(std::int32_t pid, const std::string& real_key);
     bool lacks_credentials() const noexcept { return asked_credentials_ && known_.empty(); }
@@ -233,8 +234,9 @@ private:
     std::optional<farewell> drained_with_;  ///< what it is told at its next boundary
     bool stranger_ = true;                  ///< see service::try_greet()
     bool has_place_ = false;                ///< counts against max_connections
-    protocol::credentials known_;           ///< what the client can be logged in with again
-    bool answers_for_client_ = false;       ///< with `known_`; else the backend asks the client
+    std::shared_ptr<const protocol::user_list> looked_up_;  ///< the client's own, or empty
+    protocol::credentials known_;      ///< what the client can be logged in with again
+    bool answers_for_client_ = false;  ///< with `known_`; else the backend asks the client
     bool asked_credentials_ = false;
     bool lexing_changed_ = false;
     bool client_hung_up_ = false;

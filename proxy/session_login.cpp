@@ -5,6 +5,7 @@
 #include "proxy/cancel.hpp"
 #include "proxy/login_rules.hpp"
 #include "proxy/refusal.hpp"
+#include "proxy/secret_source.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/tls_channel.hpp"
@@ -28,9 +29,48 @@ protocol::challenge_entropy fresh_entropy() {
 
 }  // namespace
 
-/// Valid as long as the settings; null for a user who is not listed.
+/// Valid as long as the settings and the session; null for a user of whom nothing is known.
 const protocol::user_secret* session::listed_secret(const service_settings& settings) const {
-    return settings.users ? settings.users->find(startup_->user()) : nullptr;
+    const auto* const listed = settings.users ? settings.users->find(startup_->user()) : nullptr;
+    return listed != nullptr || !looked_up_ ? listed : looked_up_->find(startup_->user());
+}
+
+/// Asks for the secret of a user who is in no list, if there is somebody to ask. False when there
+/// was no answer; the client has not been told.
+task<bool> session::look_up_secret(std::shared_ptr<const service_settings> settings) {
+    if (!settings->secrets || looked_up_ || listed_secret(*settings) != nullptr) {
+        co_return true;
+    }
+    struct state {
+        std::optional<secret_source::answer> answer;
+    };
+    const auto waiting = std::make_shared<state>();
+    worker* const here = &shard_.home();
+    const std::size_t service = shard_.shared().id();
+    const session_id me = id_;
+    settings->secrets->ask(
+        std::string(startup_->user()),
+        [waiting, here, service, me](secret_source::answer found) {
+            here->loop().post([waiting, here, service, me, found = std::move(found)] {
+                waiting->answer = found;
+                if (session* const asking = here->at(service).find(me)) {
+                    asking->notify();
+                }
+            });
+        }
+    );
+    const steady_time deadline = born_ + settings->login_timeout;
+    while (!waiting->answer && !farewell_) {
+        const wake why = co_await wait_.until(deadline);
+        if (why == wake::deadline || why == wake::cancelled) {
+            break;
+        }
+    }
+    if (!waiting->answer || !*waiting->answer) {
+        co_return false;
+    }
+    looked_up_ = **waiting->answer;
+    co_return true;
 }
 
 login_method session::choose_login(const service_settings& settings) const {
@@ -96,11 +136,19 @@ task<bool> session::prove_client() {
     if (method == login_method::passthrough) {
         co_return true;
     }
-    PGSLUICE_ASSERT(settings->users);
+    const bool is_known = co_await look_up_secret(settings);
+    if (!is_known) {
+        login_failure what{.why = refusal::no_lookup(*settings)};
+        co_await tell_login_failed(std::move(what), {});
+        co_return false;
+    }
+    const auto& users = looked_up_ ? looked_up_ : settings->users;
+    PGSLUICE_ASSERT(users);
+    // Whoever is not known anywhere is asked as those are whose secret a server keeps today.
+    const bool asks_md5 = method == login_method::md5 && !(looked_up_ && looked_up_->size() == 0);
     protocol::login_challenge challenge(
-        method == login_method::md5 ? protocol::challenge_method::md5
-                                    : protocol::challenge_method::scram_sha_256,
-        *settings->users,
+        asks_md5 ? protocol::challenge_method::md5 : protocol::challenge_method::scram_sha_256,
+        *users,
         std::string(startup_->user()),
         fresh_entropy(),
         {.end_point = client_.is_secure() ? client_.tls()->end_point() : std::string()}
@@ -108,6 +156,9 @@ task<bool> session::prove_client() {
     const steady_time deadline = born_ + settings->login_timeout;
     auto proof = co_await ask_client(client_, wait_, early_, challenge, deadline);
     if (!proof) {
+        if (looked_up_) {
+            settings->secrets->forget(std::string(startup_->user()));  // it may have changed
+        }
         login_failure what = proof.error();
         co_await tell_login_failed(std::move(what), {});
         co_return false;
@@ -205,6 +256,10 @@ task<bool> session::log_in_client() {
     if (!connected) {
         co_return false;
     }
+    if (!answers_for_client_) {
+        // Without an answer the client logs in all the same, and cannot be moved.
+        [[maybe_unused]] const bool is_known = co_await look_up_secret(settings);
+    }
     const protocol::user_secret* const listed = listed_secret(*settings);
     std::optional<protocol::scram_observer> observer;
     if (listed != nullptr && listed->kind == protocol::secret_kind::scram) {
@@ -232,7 +287,11 @@ task<bool> session::log_in_client() {
     if (asked_credentials_ && !answers_for_client_ && listed != nullptr) {
         known_ = protocol::credentials::of(*listed);
         known_.keys = observer ? observer->learned() : std::nullopt;
+        if (observer && !known_.keys && looked_up_) {
+            settings->secrets->forget(std::string(startup_->user()));  // it has changed
+        }
     }
+    looked_up_.reset();
     co_return !farewell_.has_value();
 }
 

@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from support.cluster import Cluster
-from support.login import Scram, users_file, verifier
+from support.login import Scram, users_file
 from support.sluice import Sluice
 from support.tls import Impostor, TlsWire
 from support.tls import authority, identity  # noqa: F401  pylint: disable=unused-import
@@ -27,7 +27,6 @@ BINDING = b"p=tls-server-end-point,,"
 def server(authority):
     """Asks everybody but the control plane for SCRAM; over TLS it offers to bind."""
     with Cluster(**authority.server_settings("server")) as running:
-        running.query(f"CREATE ROLE alice LOGIN PASSWORD '{verifier(PASSWORD)}'")
         running.require_password("bob", PASSWORD)
         running.require_password("alice", PASSWORD)
         yield running

@@ -195,7 +195,7 @@ TEST(ConfigErrors, UsersAreReadWithTheConfiguration) {
     EXPECT_THAT(
         errors_of_service("    auth: {method: scram-sha-256}\n"),
         ElementsAre("f:6:20: services.app.auth.method asks clients for passwords, expected "
-                    "\"users_file\" beside it")
+                    "\"users_file\" or \"query\" beside it")
     );
     const config_outcome trusting = parse_config(std::string(smallest) + with("trust"));
     ASSERT_THAT(trusting.warnings, SizeIs(1));
