@@ -1,8 +1,11 @@
 // The runner: walks the plan forwards, and on a failure before the commit point takes back what
 // there is to take back:
 //
-//   unfence the old server -> drop the move order -> journal "aborted" -> open the gate
+//   unfence the old server -> drop the move order -> open the gate -> fence the new server again,
+//   drop what was prepared for a way back -> journal "aborted"
 //
+// The record comes last: a death before it is taken up by the next start, which does all of this
+// again; after it nobody would.
 // A restart after a crash walks the same way back, or, with a commit record, the rest forward.
 #include "control/cutover.hpp"
 
@@ -103,6 +106,21 @@ pause_figures figures_of(const cutover_state& state) {
     return pause;
 }
 
+/// What could not be taken back on the new server, or never can be; beginning with "; ".
+std::string what_stays(const cutover_state& state) {
+    std::string text;
+    if (state.promoted) {
+        text += "; " + state.asked.to + " may have been promoted and must be rebuilt";
+    }
+    if (!state.lift_stays.empty()) {
+        text += "; " + state.asked.to + " is not read-only any more: " + state.lift_stays;
+    }
+    if (!state.back_stays.empty()) {
+        text += "; what was prepared for the way back stays: " + state.back_stays;
+    }
+    return text;
+}
+
 /// The journal's last word on an abort. Without it a restart takes everything back once more, which
 /// does no harm, and is what an old server that still refuses writes needs.
 void journal_abort(cutover_state& state, const std::string& why) {
@@ -112,7 +130,7 @@ void journal_abort(cutover_state& state, const std::string& why) {
     auto ok = append(
         state,
         {.kind = record_kind::aborted,
-         .text = why,
+         .text = why + what_stays(state),
          .steps = state.report.steps,
          .pause = figures_of(state)}
     );
@@ -149,15 +167,7 @@ void tell_where_we_are(cutover_state& state, const step_failure& why) {
             " is back: restart pgsluice, or begin another cutover, or there: ALTER SYSTEM "
             "RESET default_transaction_read_only; SELECT pg_reload_conf()";
     }
-    if (state.promoted) {
-        report.text += "; " + state.asked.to + " may have been promoted and must be rebuilt";
-    }
-    if (!state.lift_stays.empty()) {
-        report.text += "; " + state.asked.to + " is not read-only any more: " + state.lift_stays;
-    }
-    if (!state.back_stays.empty()) {
-        report.text += "; what was prepared for the way back stays: " + state.back_stays;
-    }
+    report.text += what_stays(state);
     show(state, "abort", report.text, true);
 }
 
@@ -178,12 +188,12 @@ cutover_report go_back(cutover_state& state, const step_failure& why) {
     show(state, "abort", why.text);
     undo(state, "fence", steps::undo_fence);
     undo(state, "prepare", steps::undo_prepare);
-    journal_abort(state, why.text);
     if (!state.fenced || !state.world.stopping.load()) {
         undo(state, "drain", steps::undo_drain);
     }  // else the process ends: nobody shall hear 25006 in its last moment
     undo(state, "lift", steps::undo_lift);
     undo(state, "prepare_back", steps::undo_prepare_back);
+    journal_abort(state, why.text);
     report.pause = figures_of(state);
     if (state.fenced) {
         tell_where_we_are(state, why);

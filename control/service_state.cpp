@@ -61,10 +61,11 @@ apply_cutover(service_state& state, const cutover_record& cutover, const journal
     if (cutover.kind == record_kind::begun) {
         return apply_begun(state, cutover, record);
     }
-    if (!state.unfinished && cutover.kind == record_kind::aborted) {
-        return {};  // of one whose first record could not be written
+    const bool has_begun = state.unfinished && state.unfinished->begun.id == cutover.id;
+    if (!has_begun && cutover.kind == record_kind::aborted) {
+        return {};  // of one whose first record could not be written, by an earlier version
     }
-    if (!state.unfinished || state.unfinished->begun.id != cutover.id) {
+    if (!has_begun) {
         return contradiction(record, "cutover " + cutover.id + " has not begun");
     }
     const bool is_committed = state.unfinished->committed;

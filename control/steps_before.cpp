@@ -106,10 +106,10 @@ step_result<std::string> begin(cutover_state& state, limits until) {
     }
     record.way_back = state.asked.way_back;
     // The fence's undo information is on disk before anybody waits: one fsync less in the pause.
-    state.begun = true;
     if (auto ok = append(state, std::move(record)); !ok) {
         return ok.error();
     }
+    state.begun = true;
     return std::string("journaled");
 }
 

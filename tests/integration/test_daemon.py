@@ -226,7 +226,9 @@ def test_killed_anywhere_in_a_retarget_it_is_on_one_side(blue, green, point, mon
         assert proxy.process.wait(20) == -signal.SIGKILL
         monkeypatch.delenv("PGSLUICE_FAULT")
         proxy.start()
-        status = proxy.wait_status(lambda s: s["gate"] == "open", "recovery")
+        status = proxy.wait_status(
+            lambda s: s["gate"] == "open" and (s["cutover"] or {}).get("outcome") != "running",
+            "recovery")
         assert status["route"] == RETARGET_POINTS[point]
         assert port_of(proxy) == side.port
         kinds = [record["kind"] for record in journal(proxy)]

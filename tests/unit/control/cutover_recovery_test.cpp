@@ -28,7 +28,7 @@ TEST(CutoverRecovery, WithoutACommitRecordTheOldServerIsUnfencedFirst) {
     const auto report =
         recover_cutover(found(false, false), asked(replication_kind::logical), fake.world());
     EXPECT_EQ(report.outcome, "aborted");
-    EXPECT_THAT(fake.calls, ElementsAre("unfence", "record aborted", "open_gate"));
+    EXPECT_THAT(fake.calls, ElementsAre("unfence", "open_gate", "record aborted"));
 }
 
 TEST(CutoverRecovery, WithACommitRecordItGoesForward) {
@@ -75,7 +75,7 @@ TEST(CutoverRecovery, PutsTheNewServersFenceBackToo) {
     auto unfinished = found(false, false);
     unfinished.begun.to_fence = fence_memory{"false"};
     recover_cutover(unfinished, asked(replication_kind::logical), fake.world());
-    EXPECT_THAT(fake.calls, ElementsAre("unfence", "record aborted", "open_gate", "undo_lift"));
+    EXPECT_THAT(fake.calls, ElementsAre("unfence", "open_gate", "undo_lift", "record aborted"));
 }
 
 TEST(CutoverRecovery, OfARetargetNeedsNoServer) {
@@ -84,7 +84,7 @@ TEST(CutoverRecovery, OfARetargetNeedsNoServer) {
     auto unfinished = found(false, false);
     unfinished.begun.fence.reset();
     recover_cutover(unfinished, retarget(), fake.world());
-    EXPECT_THAT(fake.calls, ElementsAre("record aborted", "open_gate"));
+    EXPECT_THAT(fake.calls, ElementsAre("open_gate", "record aborted"));
 }
 
 TEST(CutoverPlan, NamesDeadlineAndUndoOfEveryStep) {

@@ -259,7 +259,7 @@ TEST(Cutover, TakesBackInTheSafeOrder) {
     run_cutover(asked(replication_kind::logical), fake.world());
     const std::vector<std::string> tail(fake.calls.end() - 5, fake.calls.end());
     EXPECT_THAT(
-        tail, ElementsAre("verify", "unfence", "cancel_move", "record aborted", "open_gate")
+        tail, ElementsAre("verify", "unfence", "cancel_move", "open_gate", "record aborted")
     );
 }
 

@@ -153,6 +153,13 @@ TEST(ServiceState, AbortOfACutoverThatNeverBeganIsNothing) {
     EXPECT_EQ(state_of(s.records()).backend, "blue");
 }
 
+TEST(ServiceState, AbortOfACutoverThatNeverBeganEndsNoOther) {
+    script s = first_start();
+    s.cutover({.kind = record_kind::begun});  // the disk was full when it was to be aborted
+    s.cutover({.kind = record_kind::aborted, .id = "c2"});
+    EXPECT_EQ(state_of(s.records()).unfinished->begun.id, "c1");
+}
+
 TEST(ServiceState, OnlyAStandingPauseSurvives) {
     EXPECT_FALSE(state_of(first_start().add("pause").records()).is_paused);
     EXPECT_TRUE(state_of(first_start().add("pause").add("paused").records()).is_paused);
