@@ -126,26 +126,26 @@ def test_moves_everybody_and_every_row_under_load(pair, request):
 @pytest.mark.parametrize("pair", ["logical", "physical"], indirect=True)
 def test_waits_for_a_new_server_that_lags(pair, request):
     kind = request.node.callspec.params["pair"]
-    # Who applies stands still, and everything else on the new server answers.
+    # Who applies stands still, and everything else on the new server answers: it is stopped while
+    # there is nothing to apply, for what it holds in the middle of it others may wait for.
     pid = pair.new.value("SELECT pid FROM pg_stat_activity WHERE backend_type = %s",
                          {"logical": "logical replication worker", "physical": "startup"}[kind])
-    with proxy_for(pair, kind) as proxy, Ledger(proxy, DB) as ledger:
+    with proxy_for(pair, kind) as proxy, contextlib.ExitStack() as standstill:
         os.kill(pid, signal.SIGSTOP)
-        try:
-            ledger.wait_for_progress()
+        standstill.callback(os.kill, pid, signal.SIGCONT)
+        with Ledger(proxy, DB) as ledger:
             running = proxy.ctl_start("cutover", "--to", "green")
             proxy.wait_status(lambda s: s["cutover"] and s["cutover"]["step"] == "catch_up",
                               "a wait for replication")
             assert ledger.verdict(pair.new) != [], "it lags"
             assert (proxy.status()["route"], proxy.status()["gate"]) == ("blue", "paused")
-        finally:
-            os.kill(pid, signal.SIGCONT)
-        code, answer = cutover_world.answer_of(running.finish())
-        assert code == 0, answer
-        ledger.wait_for_progress()
-        ledger.finish()
-        assert ledger.errors() == []
-        assert ledger.verdict(pair.new, pair.old) == []
+            standstill.close()
+            code, answer = cutover_world.answer_of(running.finish())
+            assert code == 0, answer
+            ledger.wait_for_progress()
+            ledger.finish()
+            assert ledger.errors() == []
+            assert ledger.verdict(pair.new, pair.old) == []
 
 
 @pytest.mark.parametrize("pair", ["none"], indirect=True)
