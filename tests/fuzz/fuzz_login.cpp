@@ -53,7 +53,8 @@ void challenge(fuzz::input& in) {
         choice % 2 == 0 ? challenge_method::scram_sha_256 : challenge_method::md5,
         users(),
         names[choice / 2 % 4],
-        {"servernonce", {1, 2, 3, 4}}
+        {"servernonce", {1, 2, 3, 4}},
+        {.end_point = (choice & 8U) != 0 ? "hash" : ""}
     );
     fuzz::touch(login.request());
     for (const auto& message : messages_of(in)) {
@@ -76,7 +77,7 @@ void be_challenged(fuzz::input& in) {
         known.keys = derive_scram_keys("pencil", {{0, 0, 0}, 1});
     if (choice % 4 == 3)
         known.password = secret("pencil");
-    backend_login login(known, "alice", "abc");
+    backend_login login(known, "alice", "abc", (choice & 4U) != 0 ? "hash" : "");
     for (const auto& message : messages_of(in)) {
         // With many iterations the fuzzer would only find out that they take long.
         if (choice % 4 == 3 && as_text(message.view()).find("i=1,") == std::string_view::npos)
