@@ -4,11 +4,10 @@ import contextlib
 import os
 import subprocess
 
-import psycopg2
 import pytest
 
 from support.cluster import Cluster, wait_until
-from support.login import users_file, verifier
+from support.login import connect, login_error, users_file, verifier
 from support.sluice import Sluice, program
 
 PASSWORD = "correct horse"
@@ -54,21 +53,8 @@ def proxy_with(servers, method="scram-sha-256", query="pg_authid", **auth):
         yield proxy
 
 
-def connect(endpoint, user="alice", password=PASSWORD, **options):
-    connection = psycopg2.connect(host=endpoint.host, port=endpoint.port, user=user,
-                                  dbname="postgres", password=password, connect_timeout=20,
-                                  **options)
-    connection.autocommit = True
-    return connection
-
-
 def error_of(endpoint, user="alice", password=PASSWORD, **options):
-    """Why a login fails, or nothing."""
-    try:
-        connect(endpoint, user, password, **options).close()
-        return ""
-    except psycopg2.OperationalError as error:
-        return str(error)
+    return login_error(endpoint, user, password, **options)
 
 
 def refusal(user):
@@ -93,7 +79,8 @@ def test_whoever_may_log_in_to_the_server_may_here(method, servers):
 
 @pytest.mark.parametrize("method", ["scram-sha-256", "passthrough"])
 def test_sessions_move_without_a_list_of_users(method, servers):
-    with proxy_with(servers, method) as proxy, contextlib.closing(connect(proxy)) as session:
+    with (proxy_with(servers, method) as proxy,
+          contextlib.closing(connect(proxy, "alice", PASSWORD)) as session):
         assert port_of(session) == servers["blue"].port
         proxy.ctl("retarget", "green")
         assert port_of(session) == servers["green"].port

@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from support.cluster import Cluster
-from support.login import Scram, users_file
+from support.login import Scram, connect, users_file
 from support.sluice import Sluice
 from support.tls import Impostor, TlsWire
 from support.tls import authority, identity  # noqa: F401  pylint: disable=unused-import
@@ -48,18 +48,17 @@ def proxy_to(server, identity, tmp_path, to=None, **service):
         yield proxy
 
 
-def connect(endpoint, user="alice", password=PASSWORD, **options):
-    return psycopg2.connect(host=endpoint.host, port=endpoint.port, user=user, dbname="postgres",
-                            password=password, sslmode="require", connect_timeout=20, **options)
+def log_in(endpoint, user="alice", password=PASSWORD, **options):
+    connect(endpoint, user, password, sslmode="require", **options).close()
 
 
 def test_clients_may_insist_on_it(server, identity, tmp_path):
     with proxy_to(server, identity, tmp_path) as proxy:
         for user in ("alice", "bob"):
             for wanted in ("require", "prefer", "disable"):
-                connect(proxy, user, channel_binding=wanted).close()
+                log_in(proxy, user, channel_binding=wanted)
             with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
-                connect(proxy, user, "wrong", channel_binding="require")
+                log_in(proxy, user, "wrong", channel_binding="require")
         with psycopg.connect(host=proxy.host, port=proxy.port, user="alice", dbname="postgres",
                              password=PASSWORD, sslmode="require",
                              channel_binding="require") as client:
@@ -76,8 +75,8 @@ def test_a_client_behind_an_impostor_is_refused(server, authority, identity, tmp
     with proxy_to(server, identity, tmp_path) as proxy:
         with Impostor(proxy, authority.issue("impostor")) as between:
             with pytest.raises(psycopg2.OperationalError, match="channel binding check failed"):
-                connect(between)
-            connect(between, channel_binding="disable").close()  # whoever does not bind is deceived
+                log_in(between)
+            log_in(between, channel_binding="disable")  # whoever does not bind is deceived
             assert between.passed > 0
 
 
@@ -121,5 +120,5 @@ def test_a_backend_that_is_an_impostor_gets_nobody_in(user, server, authority, i
     with Impostor(server, authority.issue("impostor")) as between:
         with proxy_to(server, identity, tmp_path, to=between) as proxy:
             with pytest.raises(psycopg2.OperationalError, match="channel binding check failed"):
-                connect(proxy, user)
+                log_in(proxy, user)
             assert between.passed > 0

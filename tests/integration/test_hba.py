@@ -5,12 +5,11 @@ import itertools
 import os
 import subprocess
 
-import psycopg2
 import pytest
 from psycopg2.extras import PhysicalReplicationConnection
 
 from support.cluster import Cluster, wait_until
-from support.login import users_file, verifier
+from support.login import connect, login_error, users_file, verifier
 from support.sluice import Sluice, program
 from support.tls import Authority, Identity
 from support.tls import authority, identity  # noqa: F401  pylint: disable=unused-import
@@ -40,20 +39,6 @@ def proxy_with(server, rules, tmp_path, users=None, **service):
         yield proxy
 
 
-def connect(endpoint, user, database="postgres", **options):
-    return psycopg2.connect(host=endpoint.host, port=endpoint.port, user=user, dbname=database,
-                            connect_timeout=20, **options)
-
-
-def error_of(endpoint, user, database="postgres", **options):
-    """Why a login fails, or nothing."""
-    try:
-        connect(endpoint, user, database, **options).close()
-        return ""
-    except psycopg2.OperationalError as error:
-        return str(error)
-
-
 # --- the same decisions as the server's ---------------------------------------------------------
 
 SERVER_RULES = [
@@ -72,14 +57,11 @@ def physical_login(endpoint, user):
     return login(endpoint, user, connection_factory=PhysicalReplicationConnection)
 
 
-def login(endpoint, user, database="postgres", **options):
+def login(endpoint, user, dbname="postgres", **options):
     """True when a client is let in; if not, it has to be by a rule."""
-    try:
-        connect(endpoint, user, database, sslmode="disable", **options).close()
-        return True
-    except psycopg2.OperationalError as error:
-        assert "rule" in str(error) or "pg_hba.conf" in str(error), error
-        return False
+    error = login_error(endpoint, user, dbname=dbname, sslmode="disable", **options)
+    assert error == "" or "rule" in error or "pg_hba.conf" in error, error
+    return error == ""
 
 
 @pytest.mark.parametrize("rules", SERVER_RULES)
@@ -123,14 +105,14 @@ def test_each_client_is_asked_as_its_rule_says(ruled, tmp_path):
              "host all bob all trust\nhost all carol all passthrough\n")
     users = users_file(tmp_path / "users.txt", {"alice": verifier(PASSWORD)})
     with proxy_with(ruled, rules, tmp_path, users) as proxy:
-        assert "password authentication failed" in error_of(proxy, "alice", password="wrong")
-        assert "no password supplied" in error_of(proxy, "alice")
-        assert error_of(proxy, "alice", password=PASSWORD) == ""
-        assert error_of(proxy, "bob") == ""
-        assert error_of(proxy, "carol", password=PASSWORD) == ""
-        assert "password authentication failed" in error_of(proxy, "carol", password="wrong")
+        assert "password authentication failed" in login_error(proxy, "alice", "wrong")
+        assert "no password supplied" in login_error(proxy, "alice")
+        assert login_error(proxy, "alice", PASSWORD) == ""
+        assert login_error(proxy, "bob") == ""
+        assert login_error(proxy, "carol", PASSWORD) == ""
+        assert "password authentication failed" in login_error(proxy, "carol", "wrong")
         for user in ("mallory", "postgres", "nobody"):
-            refused = error_of(proxy, user, password=PASSWORD)
+            refused = login_error(proxy, user, PASSWORD)
             assert (f'no rule lets in host "127.0.0.1", user "{user}", database "postgres", '
                     "no encryption") in refused
             assert 'auth.hba_file of service "app"' in refused
@@ -143,12 +125,12 @@ def assert_reloads(proxy):
         with open(proxy.rules, "w") as out:
             out.write("host all bob all reject\nhost all all all passthrough\n")
         proxy.ctl("reload")
-        assert "no rule lets in" in error_of(proxy, "bob")
+        assert "no rule lets in" in login_error(proxy, "bob")
         with open(proxy.rules, "w") as out:
             out.write("\nhost all bob all kerberos\n")
         code, told = proxy.ctl("reload", json=False, check=False)
         assert code == 2 and f'{proxy.rules}:2: "kerberos" is not a method here' in told
-        assert "no rule lets in" in error_of(proxy, "bob")
+        assert "no rule lets in" in login_error(proxy, "bob")
         cursor.execute("SELECT current_user")
         assert cursor.fetchone() == ("bob",)
 
@@ -161,7 +143,7 @@ def test_certificates_let_in_whom_they_name(ruled, authority, identity, tmp_path
     with proxy_with(ruled, "hostssl all all all cert\n", tmp_path, tls=tls) as proxy:
         def error_with(user, shown=None, **options):
             files = {"sslcert": shown.cert, "sslkey": readable(shown)} if shown else {}
-            return error_of(proxy, user, **{"sslmode": "require", **files, **options})
+            return login_error(proxy, user, **{"sslmode": "require", **files, **options})
 
         assert error_with("alice", mine) == ""
         assert 'certificate authentication failed for user "bob"' in error_with("bob", mine)
@@ -191,7 +173,7 @@ def test_a_session_let_in_by_a_rule_moves(ruled, green, tmp_path):
     path.write_text("host all alice all scram-sha-256\n")
     auth = {"hba_file": str(path), "users_file": users}
     with Sluice({"blue": ruled, "green": green}, service={"auth": auth}) as proxy:
-        with contextlib.closing(connect(proxy, "alice", password=PASSWORD)) as session:
+        with contextlib.closing(connect(proxy, "alice", PASSWORD)) as session:
             session.autocommit = True
             with session.cursor() as cursor:
                 proxy.ctl("retarget", "green")

@@ -2,23 +2,15 @@
 What is mended as told lets the cutover pass.
 """
 
-import os
-import subprocess
 from types import SimpleNamespace
 
-from support.cluster import Cluster, free_port, wait_until
+from support.cluster import Cluster, bindir_of, free_port, wait_until
 from support.cutover_world import DB, connect, cutover, logical_pair, one, physical_pair, proxy_for
 from support.guardrails import do_as_told, line_in_hba, mend_all, preflight, refuses
 from support.pairs import conninfo_of, standby_of
-from support.sluice import REPOSITORY, Sluice
+from support.sluice import Sluice
 
 ITEM = "CREATE TABLE item (id int PRIMARY KEY, note text);"
-
-
-def bindir(version):
-    """The programs of a major version, fetched where the distribution does not have them."""
-    tool = os.path.join(REPOSITORY, "tools", "postgres")
-    return subprocess.check_output([tool, str(version)], text=True).strip()
 
 
 def passes(proxy):
@@ -28,7 +20,7 @@ def passes(proxy):
 
 
 def test_versions():
-    with Cluster("later", bindir(15)) as later, Cluster("earlier", bindir(14)) as earlier:
+    with Cluster("later", bindir_of(15)) as later, Cluster("earlier", bindir_of(14)) as earlier:
         for server in (later, earlier):
             server.create_database(DB)
         for level, code in (("warn", 0), ("error", 1)):

@@ -51,6 +51,13 @@ def bin_dir():
     return f"{root}/{versions[-1]}/bin"
 
 
+def bindir_of(version):
+    """The programs of a major version, fetched where the distribution does not have them."""
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    tool = os.path.join(os.path.dirname(tests), "tools", "postgres")
+    return subprocess.check_output([tool, str(version)], text=True).strip()
+
+
 def free_port():
     """A port of 127.0.0.1 that nobody listens on right now."""
     with socket.socket() as probe:

@@ -6,9 +6,11 @@ import hmac
 import os
 import struct
 
-from .wire import Wire, frame, startup, text
+import psycopg2
 
-SASL, SASL_CONTINUE, SASL_FINAL = 10, 11, 12
+from .wire import PROTOCOL_3_0, Wire, frame, startup, text
+
+CLEARTEXT, MD5, SASL, SASL_CONTINUE = 3, 5, 10, 11
 
 
 def _hmac(key, message):
@@ -42,6 +44,69 @@ def initial_response(mechanism, data):
     return frame(b"p", text(mechanism) + struct.pack("!i", len(data)) + data)
 
 
+def _connect(endpoint, user, password, dbname, **options):
+    return psycopg2.connect(host=endpoint.host, port=endpoint.port, user=user, dbname=dbname,
+                            password=password, connect_timeout=20, **options)
+
+
+def connect(endpoint, user, password=None, dbname="postgres", **options):
+    """A psycopg2 connection in autocommit."""
+    connection = _connect(endpoint, user, password, dbname, **options)
+    connection.autocommit = True
+    return connection
+
+
+def login_error(endpoint, user, password=None, dbname="postgres", **options):
+    """Why a login fails, or nothing."""
+    try:
+        _connect(endpoint, user, password, dbname, **options).close()
+        return ""
+    except psycopg2.OperationalError as error:
+        return str(error)
+
+
+def answer_to(message, user, password, scram):
+    """What a client says to an Authentication request; `scram` keeps its state between two."""
+    code, data = request_code(message), message.body[4:]
+    if code == CLEARTEXT:
+        return frame(b"p", text(password))
+    if code == MD5:
+        inner = hashlib.md5((password + user).encode()).hexdigest().encode()
+        return frame(b"p", text(b"md5" + hashlib.md5(inner + data).hexdigest().encode()))
+    if code == SASL:
+        scram["bare"] = b"n=,r=" + base64.b64encode(os.urandom(18))
+        return initial_response("SCRAM-SHA-256", b"n,," + scram["bare"])
+    if code == SASL_CONTINUE:
+        return frame(b"p", client_final(scram["bare"], data, b"n,,", password))
+    return b""
+
+
+def log_in(wire, user, password, version=PROTOCOL_3_0, dbname="postgres"):
+    """The whole login by hand, whatever the server asks for: its messages up to ReadyForQuery or
+    an error."""
+    wire.send(startup(user, dbname, version))
+    seen, scram = [], {}
+    while True:
+        seen.append(wire.read())
+        if seen[-1].kind in "ZE":
+            return seen
+        if seen[-1].kind == "R":
+            wire.send(answer_to(seen[-1], user, password, scram))
+
+
+def client_final(bare, server_first, header, password):
+    """client-final-message for a password."""
+    told = dict(part.split("=", 1) for part in server_first.decode().split(","))
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(told["s"]),
+                                 int(told["i"]))
+    key = _hmac(salted, b"Client Key")
+    final = b"c=" + base64.b64encode(header) + b",r=" + told["r"].encode()
+    message = b",".join((bare, server_first, final))
+    signature = _hmac(hashlib.sha256(key).digest(), message)
+    proof = bytes(a ^ b for a, b in zip(key, signature))
+    return final + b",p=" + base64.b64encode(proof)
+
+
 class Scram:
     """One exchange, step by step; `seen` keeps the messages of the server."""
 
@@ -69,15 +134,8 @@ class Scram:
 
     def finish(self, password):
         """Sends the proof; the messages up to ReadyForQuery or an error."""
-        told = self.challenge
-        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(told["s"]),
-                                     int(told["i"]))
-        key = _hmac(salted, b"Client Key")
-        final = b"c=" + base64.b64encode(self.header) + b",r=" + told["r"].encode()
-        message = b",".join((self.bare, self.server_first, final))
-        signature = _hmac(hashlib.sha256(key).digest(), message)
-        proof = bytes(a ^ b for a, b in zip(key, signature))
-        self.wire.send(frame(b"p", final + b",p=" + base64.b64encode(proof)))
+        final = client_final(self.bare, self.server_first, self.header, password)
+        self.wire.send(frame(b"p", final))
         self.seen += self.wire.finish_startup()
         return self.seen
 

@@ -9,6 +9,7 @@ import struct
 from typing import NamedTuple
 
 PROTOCOL_3_0 = 196608
+PROTOCOL_3_2 = PROTOCOL_3_0 + 2
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 GSSENC_REQUEST = struct.pack("!ii", 8, 80877104)
 
@@ -22,10 +23,10 @@ def text(value):
     return (value if isinstance(value, bytes) else value.encode()) + b"\0"
 
 
-def startup(user, database, **parameters):
+def startup(user, database, version=PROTOCOL_3_0, **parameters):
     pairs = {"user": user, "database": database, **parameters}
     body = b"".join(text(k) + text(v) for k, v in pairs.items()) + b"\0"
-    return struct.pack("!ii", len(body) + 8, PROTOCOL_3_0) + body
+    return struct.pack("!ii", len(body) + 8, version) + body
 
 
 def cancel_request(pid, secret):
