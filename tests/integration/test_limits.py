@@ -222,6 +222,24 @@ def test_backend_that_is_no_postgresql_is_named(talk):
             assert '"azure"' in words(error)
 
 
+@pytest.mark.parametrize("fields", [b"\0", b"", b"SFATAL\0Mnever heard of you\0\0", b"Mcut",
+                                    b"C\0M\0\0", b"C28P01\0" * 2000 + b"\0"], ids=repr)
+def test_errors_of_a_server_need_no_fields(fields):
+    """A refusal without SQLSTATE, or without anything (CVE-2026-6666), ends this login alone."""
+    def talk(connection):
+        connection.recv(4096)
+        connection.sendall(frame(b"E", fields))
+        connection.shutdown(socket.SHUT_WR)
+
+    with FakeServer(talk) as odd, Sluice({"azure": odd}) as proxy:
+        for _ in range(3):
+            with Wire(proxy.host, proxy.port) as wire:
+                wire.send(startup("postgres", "postgres"))
+                heard = wire.read_to_end()
+                assert [(m.kind, m.body) for m in heard] == [("E", fields)]
+        assert proxy.status()["mode"] == "serving"
+
+
 GREETING = (frame(b"R", struct.pack("!i", 0)) + frame(b"K", struct.pack("!ii", 1, 2))
             + frame(b"Z", b"I"))
 
