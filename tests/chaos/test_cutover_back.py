@@ -3,7 +3,7 @@
 Until the commit record that server is read-only again after the restart, and the other one serves.
 """
 
-from support.chaos import LATE_FAILURE, expect_death
+from support.chaos import LATE_FAILURE, expect_death, few_checks
 from support.cutover_world import (DB, LastingLogicalPair, cutover, follow_back, proxy_for, side,
                                    traced)
 from support.cluster import wait_until
@@ -17,7 +17,7 @@ def world():
     """A pair and a proxy after a cutover from old to new; old follows new by now."""
     if not WORLD:
         pair = LastingLogicalPair()
-        proxy = proxy_for(pair, "logical")
+        proxy = proxy_for(pair, "logical", service={"checks": few_checks()})
         assert cutover(proxy)[0] == 0
         follow_back(pair)
         WORLD.extend([pair, proxy])

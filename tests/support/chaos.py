@@ -12,6 +12,7 @@ import signal
 from .cluster import wait_until
 from .cutover_world import (DB, LastingLogicalPair, LastingPhysicalPair, connect, cutover, one,
                             proxy_for, side, traced)
+from .guardrails import checks_of_the_table
 from .ledger import Ledger
 from .sluice import faults
 
@@ -20,6 +21,13 @@ COMMITTED = "journal_written:cutover_committed"
 # How clients may be told that their connection is over; nothing else may reach them: neither 25006
 # nor a duplicate key of a sequence that was left behind.
 ENDED = ("None", "57P01", "57P02", "57P03", "08006")
+# The checks that a cutover between servers under a fault needs. The others compare schemas and rows
+# of servers that are made alike here, for longer than all the rest of a cutover takes; they have
+# tests of their own, and every tenth cutover makes all of them.
+NEEDED_CHECKS = {"login", "reach", "old-server", "new-server", "one-server", "connections",
+                 "read-only", "privileges", "configuration", "prepared-transactions",
+                 "same-cluster", "standby", "subscription", "slot", "tables"}
+ALL_CHECKS_EVERY = 10
 # What makes a cutover fail as late as it can, for the points on the way back.
 LATE_FAILURE = "cutover:commit:before=error"
 
@@ -34,6 +42,11 @@ class Fault(collections.namedtuple("Fault", "point before committed")):
         return ",".join([*([self.before] if self.before else []), f"{self.point}={action}"])
 
 
+def few_checks():
+    """Levels that leave out what is not needed."""
+    return {name: "off" for name in checks_of_the_table() if name not in NEEDED_CHECKS}
+
+
 class World:
     """One pair for all faults of a file. `kind` is that of the replication."""
 
@@ -41,6 +54,7 @@ class World:
         self.kind = kind
         self.pair = {"logical": LastingLogicalPair, "physical": LastingPhysicalPair}[kind]()
         self.fresh = True
+        self.proxies = 0
         self._faults = None
 
     def proxy(self, planted="", **settings):
@@ -48,7 +62,11 @@ class World:
         if not self.fresh:
             self.pair.rewind()
         self.fresh = False
-        proxy = proxy_for(self.pair, self.kind, start=False, **settings)
+        service = settings.pop("service", {})
+        if self.proxies % ALL_CHECKS_EVERY != 0:
+            service["checks"] = few_checks()
+        self.proxies += 1
+        proxy = proxy_for(self.pair, self.kind, start=False, service=service, **settings)
         with faults(planted):
             proxy.start()
         return proxy
