@@ -1,16 +1,23 @@
 """kill -9 of the proxy on the way back to a server that an earlier cutover has fenced.
 
 Until the commit record that server is read-only again after the restart, and the other one serves.
+And cutovers back and forth in a row: 6, or as many as PGSLUICE_CHAOS_CUTOVERS says.
 """
 
+import os
+
+import pytest
+
 from support.chaos import LATE_FAILURE, expect_death, few_checks
-from support.cutover_world import (DB, LastingLogicalPair, cutover, follow_back, proxy_for, side,
-                                   traced)
+from support.cutover_world import (DB, LastingLogicalPair, cutover, follow_back, logical_pair,
+                                   proxy_for, side, traced)
 from support.cluster import wait_until
 from support.ledger import Ledger
-from support.sluice import faults
+from support.sluice import Sluice, faults
 
 WORLD = []
+CUTOVERS = int(os.environ.get("PGSLUICE_CHAOS_CUTOVERS", "6"))
+REVERSE = {"kind": "logical", "subscription": "app_sub", "reverse": "on"}
 
 
 def world():
@@ -77,3 +84,24 @@ def test_a_cutover_back_that_is_left_alone_arrives():
     assert ledger.verdict(pair.old, pair.new) == []
     assert not is_fenced(pair.old) and is_fenced(pair.new)
     proxy.stop()
+
+
+@pytest.mark.deadline(60 + 5 * CUTOVERS)
+def test_back_and_forth_in_a_row_without_an_error():
+    """Nobody's hand between them: each prepares the way of the next."""
+    with logical_pair(wal_retrieve_retry_interval="100ms") as pair, \
+            Sluice({"blue": pair.old, "green": pair.new}, dbname=DB, replication=REVERSE,
+                   service={"checks": few_checks()}) as proxy:
+        servers = {"blue": pair.old, "green": pair.new}
+        with Ledger(proxy, DB, writers=4) as ledger:
+            for number in range(CUTOVERS):
+                to = "blue" if number % 2 else "green"
+                code, answer = cutover(proxy, to=to)
+                assert code == 0, (number, answer)
+                assert "follow_back" in [step["step"] for step in answer["steps"]]
+                ledger.wait_for_progress()
+        assert ledger.errors() == []
+        left = "green" if to == "blue" else "blue"
+        assert ledger.verdict(servers[to], servers[left]) == []
+        assert is_fenced(servers[left]) and not is_fenced(servers[to])
+        assert proxy.status()["generation"] == 1 + CUTOVERS
