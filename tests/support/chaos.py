@@ -10,8 +10,8 @@ import os
 import signal
 
 from .cluster import wait_until
-from .cutover_world import (DB, LastingLogicalPair, LastingPhysicalPair, connect, cutover, one,
-                            proxy_for, side, traced)
+from .cutover_world import (DB, LastingLogicalPair, LastingPhysicalPair, WiredLogicalPair, connect,
+                            cutover, one, proxy_for, side, traced)
 from .guardrails import checks_of_the_table
 from .ledger import Ledger
 from .sluice import faults
@@ -48,25 +48,30 @@ def few_checks():
 
 
 class World:
-    """One pair for all faults of a file. `kind` is that of the replication."""
+    """One pair for all faults of a file. `kind` is that of the replication; `wired`: so that it can
+    be cut."""
 
-    def __init__(self, kind):
+    def __init__(self, kind, wired=False):
         self.kind = kind
-        self.pair = {"logical": LastingLogicalPair, "physical": LastingPhysicalPair}[kind]()
+        self.pair = {"logical": WiredLogicalPair if wired else LastingLogicalPair,
+                     "physical": LastingPhysicalPair}[kind]()
         self.fresh = True
         self.proxies = 0
         self._faults = None
 
-    def proxy(self, planted="", **settings):
-        """A proxy before a pair that no fault has touched yet."""
+    def proxy(self, planted="", prepare=None, **settings):
+        """A proxy before a pair that no fault has touched yet; `prepare` may do something about it
+        before it starts. `number` counts the proxies where their order is not to matter."""
         if not self.fresh:
             self.pair.rewind()
         self.fresh = False
         service = settings.pop("service", {})
-        if self.proxies % ALL_CHECKS_EVERY != 0:
+        if settings.pop("number", self.proxies) % ALL_CHECKS_EVERY != 0:
             service["checks"] = few_checks()
         self.proxies += 1
         proxy = proxy_for(self.pair, self.kind, start=False, service=service, **settings)
+        if prepare is not None:
+            prepare(proxy)
         with faults(planted):
             proxy.start()
         return proxy

@@ -9,6 +9,7 @@ import psycopg2
 
 from .cluster import wait_until
 from .ledger import schema
+from .network import Wire
 from .pairs import LogicalPair, PhysicalPair
 from .sluice import Sluice
 
@@ -28,8 +29,9 @@ def physical_pair(more="", **settings):
 
 
 def proxy_for(pair, kind, **settings):
-    return Sluice({"blue": pair.old, "green": pair.new}, dbname=DB, replication=REPLICATION[kind],
-                  **settings)
+    """`pair.old` and `pair.new` behind a proxy, or what is in front of them (`pair.backends`)."""
+    backends = getattr(pair, "backends", {"blue": pair.old, "green": pair.new})
+    return Sluice(backends, dbname=DB, replication=REPLICATION[kind], **settings)
 
 
 def connect(proxy):
@@ -111,7 +113,9 @@ class LastingLogicalPair(LogicalPair):
             if not server.running():
                 server.start()
             writable(server)
-        if not self.new.value("SELECT subenabled FROM pg_subscription"):
+        if not self.can_follow():
+            self.subscribe_anew()
+        elif not self.new.value("SELECT subenabled FROM pg_subscription"):
             wait_until(lambda: not self.follows(), "the end of the apply worker")
             # The new server's sequence begins again, so that a cutover has to set it.
             self.new.query("TRUNCATE ledger RESTART IDENTITY", dbname=DB)
@@ -122,6 +126,60 @@ class LastingLogicalPair(LogicalPair):
     def follows(self):
         return (self.new.value("SELECT count(pid) FROM pg_stat_subscription") == 1 and
                 self.old.value("SELECT bool_and(active) FROM pg_replication_slots"))
+
+    def can_follow(self):
+        """Neither the slot nor the publication has been taken away."""
+        return (self.old.value("SELECT count(*) FROM pg_replication_slots") == 1 and
+                self.old.value("SELECT count(*) FROM pg_publication WHERE pubname = 'app_pub'",
+                               dbname=DB) == 1)
+
+    def drop_slot(self):
+        """Under its subscriber, which will not get another one."""
+        drop_slots(self.old)
+
+    def subscribe_anew(self):
+        self.new.query("ALTER SUBSCRIPTION app_sub DISABLE", dbname=DB)
+        self.new.query("ALTER SUBSCRIPTION app_sub SET (slot_name = NONE)", dbname=DB)
+        self.new.query("DROP SUBSCRIPTION app_sub", dbname=DB)
+        self.drop_slot()
+        self.old.query("DROP PUBLICATION IF EXISTS app_pub, gone_pub; "
+                       "CREATE PUBLICATION app_pub FOR ALL TABLES", dbname=DB)
+        self.new.query("TRUNCATE ledger, counted RESTART IDENTITY", dbname=DB)
+        self.subscribe()
+
+
+class WiredLogicalPair(LastingLogicalPair):
+    """One whose connections can be cut: the proxy's to each server, and the replication."""
+
+    def __init__(self):
+        self.wires = {}
+        super().__init__()
+        self.wires["proxy-old"], self.wires["proxy-new"] = Wire(self.old), Wire(self.new)
+        self.backends = {"blue": self.wires["proxy-old"], "green": self.wires["proxy-new"]}
+
+    def publisher(self):
+        if "old-new" not in self.wires:
+            self.wires["old-new"] = Wire(self.old)
+        return self.wires["old-new"]
+
+    def destroy(self):
+        for wire in self.wires.values():
+            wire.close()
+        super().destroy()
+
+
+def drop_slots(server):
+    """Ends the walsenders as often as they come back before the slots are gone."""
+    def gone():
+        try:
+            server.query("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
+                         "WHERE active")
+            server.query("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                         "WHERE NOT active")
+        except psycopg2.errors.ObjectInUse:
+            pass
+        return server.value("SELECT count(*) FROM pg_replication_slots") == 0
+    wait_until(gone, "the end of the replication slots")
 
 
 def follow_back(pair):

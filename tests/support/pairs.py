@@ -25,9 +25,18 @@ class LogicalPair:
         for script in data:
             self.old.query(script, dbname=dbname)
         self.old.query("CREATE PUBLICATION app_pub FOR ALL TABLES", dbname=dbname)
+        self.subscribe()
+
+    def publisher(self):
+        """Where the subscription finds `old`: anything with host and port."""
+        return self.old
+
+    def subscribe(self):
+        """Returns when every table streams."""
+        at = self.publisher()
         self.new.query(
-            f"CREATE SUBSCRIPTION {subscription} CONNECTION 'host=127.0.0.1 port={self.old.port} "
-            f"user=postgres dbname={dbname}' PUBLICATION app_pub", dbname=dbname)
+            f"CREATE SUBSCRIPTION {self.subscription} CONNECTION 'host={at.host} port={at.port} "
+            f"user=postgres dbname={self.dbname}' PUBLICATION app_pub", dbname=self.dbname)
         wait_until(self.all_tables_ready, "initial copy of the subscription", 60)
 
     def all_tables_ready(self):

@@ -56,6 +56,7 @@ class Sluice:
         self.host, self.port = "127.0.0.1", free_port()
         self.process = None
         self.preexec = die_with_us
+        self.environment = {}
         app = {
             "listen": listen or [f"{self.host}:{self.port}"],
             "backends": {name: {"host": s.host, "port": s.port} for name, s in backends.items()},
@@ -95,6 +96,7 @@ class Sluice:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([program("pgsluice"), "-c", self.config_path],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env={**os.environ, **self.environment},
                                             preexec_fn=self.preexec)
         if wait:
             self._wait_served()
