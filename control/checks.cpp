@@ -20,7 +20,7 @@ SELECT pg_is_in_recovery(),
        current_setting('default_transaction_read_only')::bool,
        (SELECT count(*) FROM pg_prepared_xacts))";
 
-/// What raise_fence() and lower_fence() need, and superusers have.
+/// What a fence that is a setting needs, and superusers have.
 constexpr const char* privileges = R"(
 SELECT CASE WHEN rolsuper THEN '' ELSE concat_ws(', ',
     CASE WHEN NOT has_function_privilege('pg_reload_conf()', 'EXECUTE')
@@ -196,7 +196,7 @@ step_result<void> check_connections(const checked_pair& pair, verdicts& found, c
 step_result<void> check_read_only(const checked_pair& pair, verdicts& found, const limits&) {
     constexpr const char* mend =
         "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()";
-    if (pair.to.read_only_by_default && pair.expected.is_to_fence_ours) {
+    if (pair.to.read_only_by_default && pair.expected.to_fence) {
         found.good(
             pair.to.name + " is read-only since an earlier cutover, whose fence is taken down"
         );
@@ -230,18 +230,46 @@ step_result<void> check_prepared(const checked_pair& pair, verdicts& found, cons
     return {};
 }
 
-step_result<void> check_privileges(const checked_pair& pair, verdicts& found, const limits&) {
-    if (!pair.from.missing_privileges.empty()) {
+step_result<void> check_privileges(const checked_pair& pair, verdicts& found, const limits& until) {
+    const fence_method fence = pair.expected.fence;
+    if (fence == fence_method::default_read_only) {
+        if (!pair.from.missing_privileges.empty()) {
+            found.bad(
+                "the admin login on " + pair.from.name + " lacks: " + pair.from.missing_privileges,
+                "GRANT them, or use a superuser for `admin`"
+            );
+        }
+        return {};
+    }
+    if (fence == fence_method::none) {
+        return {};
+    }
+    const bool ends_only = fence == fence_method::command;
+    auto may = pair.from_client.query(
+        ends_only ? "SELECT pg_has_role('pg_signal_backend', 'USAGE') AND "
+                    "pg_has_role('pg_read_all_stats', 'USAGE')"
+                  : "SELECT rolsuper FROM pg_roles WHERE rolname = current_user",
+        until
+    );
+    if (!may) {
+        return may.error();
+    }
+    if (!may->truth(0, 0)) {
         found.bad(
-            "the admin login on " + pair.from.name + " lacks: " + pair.from.missing_privileges,
-            "GRANT them, or use a superuser for `admin`"
+            fmt::format(
+                "the admin login on {} {}, which this fence needs",
+                pair.from.name,
+                ends_only ? "lacks the roles pg_signal_backend and pg_read_all_stats"
+                          : "is no superuser"
+            ),
+            "use a superuser for `admin`, or another fence"
         );
     }
     return {};
 }
 
 step_result<void> check_configuration(const checked_pair& pair, verdicts& found, const limits&) {
-    if (!pair.from.configuration_error.empty()) {
+    if (is_setting(pair.expected.fence) && !pair.from.configuration_error.empty()) {
         found.bad(
             pair.from.name + " would refuse a reload: " + pair.from.configuration_error,
             "mend that file: the fence needs a reload"

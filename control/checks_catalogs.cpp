@@ -40,6 +40,31 @@ step_result<void> find_overrides(pg_client& server, verdicts& found, const limit
     return {};
 }
 
+/// Nobody can take CONNECT away from them.
+step_result<void> find_superusers(pg_client& server, verdicts& found, const limits& until) {
+    auto names = text_column(
+        server,
+        "SELECT quote_ident(rolname) FROM pg_roles WHERE rolsuper AND rolcanlogin "
+        "AND rolname <> session_user ORDER BY 1",
+        {},
+        until
+    );
+    if (!names) {
+        return names.error();
+    }
+    for (const std::string& name : *names) {
+        found.bad(
+            fmt::format("superuser {} can still log in to {}", name, server.server()),
+            fmt::format(
+                "let nothing log in as {0}; or on {1}: ALTER ROLE {0} NOSUPERUSER",
+                name,
+                server.server()
+            )
+        );
+    }
+    return {};
+}
+
 /// Types that clients may have cached by number: enums, domains, ranges, composite types.
 step_result<std::map<std::string, std::int64_t>>
 user_types(pg_client& server, const limits& until) {
@@ -63,6 +88,19 @@ user_types(pg_client& server, const limits& until) {
 }  // namespace
 
 step_result<void> check_overrides(const checked_pair& pair, verdicts& found, const limits& until) {
+    switch (pair.expected.fence) {
+    case fence_method::none:
+        found.good("no fence is wanted");
+        return {};
+    case fence_method::command:
+        found.good("it is up to fence_command whom it binds");
+        return {};
+    case fence_method::revoke_connect:
+        return find_superusers(pair.from_client, found, until);
+    case fence_method::default_read_only:
+    case fence_method::lock_tables:
+        break;
+    }
     if (auto done = find_overrides(pair.from_client, found, until); !done) {
         return done;
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "control/check_level.hpp"
+#include "control/fence_memory.hpp"
 #include "control/host_port.hpp"
 #include "protocol/errors.hpp"
 #include "proxy/tls.hpp"
@@ -21,7 +22,6 @@ enum class auth_method : std::uint8_t { passthrough, trust, scram_sha_256, md5 }
 enum class replication_kind : std::uint8_t { none, physical, logical };
 /// What a cutover does with sessions that cannot be moved.
 enum class pinned_policy : std::uint8_t { abort, terminate, wait };
-enum class fence_method : std::uint8_t { none, default_read_only };
 enum class reverse_mode : std::uint8_t { off, on };
 enum class currval_policy : std::uint8_t { called, defined };
 
@@ -121,6 +121,13 @@ struct cutover_config {
     std::string before_command;
     std::string after_command;
     std::string abort_command;
+    std::string fence_command;
+    std::string unfence_command;
+
+    /// A fence of the operator's own needs a way up and a way down.
+    bool lacks_fence_commands() const {
+        return fence == fence_method::command && (fence_command.empty() || unfence_command.empty());
+    }
     bool operator==(const cutover_config&) const = default;
 };
 

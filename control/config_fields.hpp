@@ -105,8 +105,8 @@ template <>
 inline constexpr std::array<std::string_view, 3> choice_names<replication_kind> = {
     "none", "physical", "logical"};
 template <>
-inline constexpr std::array<std::string_view, 2> choice_names<fence_method> = {
-    "none", "default_read_only"};
+inline constexpr std::array<std::string_view, 5> choice_names<fence_method> = {
+    "none", "default_read_only", "lock_tables", "revoke_connect", "command"};
 template <>
 inline constexpr std::array<std::string_view, 2> choice_names<reverse_mode> = {"off", "on"};
 template <>

@@ -116,11 +116,22 @@ const config_key<service> rows[] = {
     ),
     choice_key<service, fence_method, &service::cutover, &cutover_config::fence>(
         {.name = "cutover.fence",
-         .type = "none | default_read_only",
+         .type = "none | default_read_only | lock_tables | revoke_connect | command",
          .initial = "default_read_only",
          .is_reloadable = reloadable,
-         .doc = "How the old backend is kept from taking writes beside pgsluice. With `none` "
-                "somebody else has to see to it."}
+         .doc = "How the old backend is kept from taking writes beside pgsluice; see "
+                "docs/cutover.md. With `none` somebody else has to see to it."}
+    ),
+    text_key<service, &service::cutover, &cutover_config::fence_command>(
+        {.name = "cutover.fence_command",
+         .is_reloadable = reloadable,
+         .doc = "Shell command that keeps the backend PGSLUICE_FENCED from taking writes, also "
+                "those of the admin login (`fence: command`)."}
+    ),
+    text_key<service, &service::cutover, &cutover_config::unfence_command>(
+        {.name = "cutover.unfence_command",
+         .is_reloadable = reloadable,
+         .doc = "Shell command that undoes it; it may be run more than once."}
     ),
     number_key<service, 0, 1'000'000'000, &service::cutover, &cutover_config::sequence_margin>(
         {.name = "cutover.sequence_margin",

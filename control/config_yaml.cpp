@@ -289,6 +289,12 @@ void reader::check_service(service_config& service, section<service_config>& s, 
                         "subscription on the new backend"
         );
     }
+    if (service.cutover.lacks_fence_commands()) {
+        s.error(
+            s.at("cutover.fence"),
+            s.shown() + ".cutover.fence is command, expected fence_command and unfence_command"
+        );
+    }
     if (!is_logical && service.replication.reverse == reverse_mode::on) {
         s.error(
             s.at("replication.reverse"),

@@ -148,7 +148,9 @@ void keep_unfencing(cutover_state& state, const std::string& why) {
         wait_for(
             state, [](const proxy::service_progress&) { return false; }, nap
         );
-        const limits attempt{clock::now() + std::chrono::seconds(5), &state.world.aborted};
+        const bool is_command = state.memory.method == fence_method::command;
+        const milliseconds allowed = is_command ? state.asked.hook_timeout : milliseconds{5'000};
+        const limits attempt{clock::now() + allowed, &state.world.aborted};
         if (state.world.servers.unfence(state.memory, attempt)) {
             state.fenced = false;
             state.report.fence_left.reset();
@@ -157,15 +159,29 @@ void keep_unfencing(cutover_state& state, const std::string& why) {
     }
 }
 
+/// How an operator takes a fence down.
+std::string by_hand(const fence_memory& fence) {
+    switch (fence.method) {
+    case fence_method::revoke_connect:
+        return "there: GRANT CONNECT ON DATABASE ... as before (`events` has it)";
+    case fence_method::command:
+        return "run unfence_command";
+    case fence_method::none:
+    case fence_method::default_read_only:
+    case fence_method::lock_tables:
+        break;
+    }
+    return "there: ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()";
+}
+
 void tell_where_we_are(cutover_state& state, const step_failure& why) {
     cutover_report& report = state.report;
     report.text = why.text + "; back on " + state.asked.from;
     if (report.fence_left) {
         report.text += ", WHICH STILL REFUSES WRITES: it did not answer";
-        report.hint =
-            "when " + state.asked.from +
-            " is back: restart pgsluice, or begin another cutover, or there: ALTER SYSTEM "
-            "RESET default_transaction_read_only; SELECT pg_reload_conf()";
+        report.hint = "when " + state.asked.from +
+                      " is back: restart pgsluice, or begin another cutover, or " +
+                      by_hand(state.memory);
     }
     report.text += what_stays(state);
     show(state, "abort", report.text, true);
@@ -329,7 +345,7 @@ cutover_report recover_cutover(
     if (!found.committed) {
         state.fenced = !request.retarget && found.begun.fence.has_value();
         state.promoted = found.promoting;
-        state.lifted = !request.retarget && found.begun.to_fence.has_value();
+        state.lifted = request.retarget ? std::nullopt : found.begun.to_fence;
         state.back_prepared = found.begun.way_back;
         return go_back(state, {setback::failed, "the proxy was restarted in the middle", "", {}});
     }

@@ -44,7 +44,7 @@ struct cutover_request {
     milliseconds pause_limit{0};
     std::uint32_t attempts = 1;  ///< by whoever runs it: each is a cutover of its own
     milliseconds retry_after{5'000};
-    bool is_fencing = true;
+    fence_method fence = fence_method::default_read_only;
     milliseconds hook_timeout{60'000};
     std::vector<std::string> prewarm{};    ///< relations to read ahead on the new server
     milliseconds prewarm_timeout{30'000};  ///< passing it is no failure: what is left stays cold

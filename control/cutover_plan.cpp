@@ -2,6 +2,7 @@
 #include "control/steps.hpp"
 
 #include <array>
+#include <utility>
 
 namespace pgsluice::control {
 
@@ -30,7 +31,7 @@ bool for_fenced_target(const cutover_request& r) {
 }
 
 bool for_fence(const cutover_request& r) {
-    return !r.retarget && r.is_fencing;
+    return !r.retarget && r.fence != fence_method::none;
 }
 bool for_before(const cutover_request& r) {
     return !r.retarget && r.has_before;
@@ -128,8 +129,8 @@ constexpr std::array<step, 22> table{{
      for_fence,
      allowed<&request::fence_timeout>,
      steps::fence,
-     "make the old server read-only, end sessions that bypass the proxy",
-     "restore default_transaction_read_only"},
+     "fence the old server, end sessions that bypass the proxy, try to write",
+     "take the fence down"},
     {"catch_up",
      for_replication,
      allowed<&request::catch_up_timeout>,
@@ -200,14 +201,43 @@ std::vector<step> steps_for(const cutover_request& asked) {
     return needed;
 }
 
+namespace {
+
+/// What this cutover's fence does and how that is undone.
+std::pair<std::string_view, std::string_view> fence_words(fence_method method) {
+    switch (method) {
+    case fence_method::none:
+        break;
+    case fence_method::default_read_only:
+        return {
+            "make the old server read-only, end sessions that bypass the proxy, try to write",
+            "restore default_transaction_read_only"};
+    case fence_method::lock_tables:
+        return {
+            "make the old server read-only, end sessions that bypass the proxy, lock every table "
+            "until the switch, try to write",
+            "unlock the tables, restore default_transaction_read_only"};
+    case fence_method::revoke_connect:
+        return {
+            "revoke CONNECT from everybody on the old server, end sessions that bypass the proxy",
+            "grant it again"};
+    case fence_method::command:
+        return {
+            "run fence_command, end sessions that bypass the proxy, try to write",
+            "run unfence_command"};
+    }
+    return {};
+}
+
+}  // namespace
+
 std::vector<planned_step> make_plan(const cutover_request& request) {
     std::vector<planned_step> plan;
     for (const step& one : steps_for(request)) {
+        const auto [does, undo] = one.run == steps::fence ? fence_words(request.fence)
+                                                          : std::pair(one.does, one.undo_text);
         plan.push_back(
-            {std::string(one.name),
-             one.allowed(request),
-             std::string(one.does),
-             std::string(one.undo_text)}
+            {std::string(one.name), one.allowed(request), std::string(does), std::string(undo)}
         );
     }
     return plan;

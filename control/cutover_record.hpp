@@ -1,6 +1,7 @@
 #pragma once
 
 #include "control/check_level.hpp"
+#include "control/fence_memory.hpp"
 #include "protocol/errors.hpp"
 
 #include <boost/system/result.hpp>
@@ -8,7 +9,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,17 +51,6 @@ struct reading {
     std::string name;
     std::string value;
 };
-
-/// What the old server's own configuration said before the fence replaced it.
-struct fence_memory {
-    /// `default_transaction_read_only` as postgresql.auto.conf had it; nothing if it had none.
-    std::optional<std::string> auto_conf;
-
-    friend bool operator==(const fence_memory&, const fence_memory&) = default;
-};
-
-/// The fences that committed cutovers left, by backend.
-using fence_memories = std::map<std::string, fence_memory, std::less<>>;
 
 struct step_report {
     std::string name;

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -66,8 +67,10 @@ public:
 
     /// What a preflight has to know beside the servers.
     struct expectations {
-        std::uint32_t sessions = 0;     ///< that will come to the new server
-        bool is_to_fence_ours = false;  ///< it may be read-only: lift() is going to mend that
+        std::uint32_t sessions = 0;               ///< that will come to the new server
+        fence_method fence = fence_method::none;  ///< that is going to be raised
+        /// Of an earlier cutover on the new server: lift() is going to take it down.
+        std::optional<fence_memory> to_fence{};
         /// The proxy's own backends on the old server, by pid, as of now.
         std::function<std::vector<std::int32_t>()> ours{};
         std::set<std::pair<std::string, std::string>> logins{};  ///< (user, database) connected
@@ -96,15 +99,19 @@ public:
     virtual step_result<fence_memory> read_fence(limits) = 0;
     /// The old server refuses writes from then on: returns what it ended, in words. `ours` are
     /// backend pids that stay although they are client backends.
-    virtual step_result<std::string>
-    fence(const std::function<std::vector<std::int32_t>()>& ours, limits) = 0;
-    /// Puts back what `memory` says and checks that new sessions may write again.
+    /// `memory` is read_fence()'s. A write has been tried by then, and was refused.
+    virtual step_result<std::string> fence(
+        const fence_memory& memory, const std::function<std::vector<std::int32_t>()>& ours, limits
+    ) = 0;
+    /// The route is the new server's: lets go of what the fence held for the pause alone.
+    virtual void let_go() = 0;
+    /// Puts back what `memory` says.
     virtual step_result<void> unfence(const fence_memory& memory, limits) = 0;
 
     /// Takes the fence that an earlier cutover left off the new server. Returns a line.
     virtual step_result<std::string> lift(const fence_memory& memory, limits) = 0;
     /// Puts it back.
-    virtual step_result<void> undo_lift(limits) = 0;
+    virtual step_result<void> undo_lift(const fence_memory& memory, limits) = 0;
 
     /// Writes and flushes a marker on the old server and returns its position.
     virtual step_result<lsn> mark(std::string_view id, limits) = 0;

@@ -54,10 +54,13 @@ step_result<void> reload(pg_client& server, const limits& until) {
     );
 }
 
+}  // namespace
+
 step_result<void> end_earlier_sessions_of_ours(pg_client& old, const limits& until) {
     constexpr const char* others =
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> "
-        "pg_backend_pid() AND application_name = current_setting('application_name') AND "
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity, "
+        "current_setting('application_name') AS own WHERE pid <> pg_backend_pid() AND "
+        "application_name IN (own, left(own || ':locks', 63), left(own || ':probe', 63)) AND "
         "usename = session_user";
     return poll_until(
         [&]() -> step_result<bool> {
@@ -68,8 +71,6 @@ step_result<void> end_earlier_sessions_of_ours(pg_client& old, const limits& unt
         old.server() + ": an earlier session of the proxy does not end"
     );
 }
-
-}  // namespace
 
 step_result<fence_memory> read_fence_memory(pg_client& old, limits until) {
     auto rows = old.query(
@@ -87,15 +88,20 @@ step_result<fence_memory> read_fence_memory(pg_client& old, limits until) {
     return memory;
 }
 
-step_result<void> prepare_fence(pg_client& old, limits until) {
+step_result<void> raise_setting(pg_client& old, limits until) {
+    auto set = old.query(fmt::format("ALTER SYSTEM SET {} = on", setting), until);
+    if (!set) {
+        return set.error();
+    }
+    return reload(old, until);
+}
+
+step_result<void> prepare_end_others(pg_client& old, limits until) {
     return old.prepare("fence_pass", std::string(pass), until);
 }
 
-step_result<std::string>
-raise_fence(pg_client& old, const std::function<std::vector<std::int32_t>()>& ours, limits until) {
-    if (auto done = restore_fence(old, until); !done) {
-        return done.error();
-    }
+step_result<std::int64_t>
+end_others(pg_client& old, const std::function<std::vector<std::int32_t>()>& ours, limits until) {
     auto now = old.query("SELECT clock_timestamp()::text", until);
     if (!now) {
         return now.error();
@@ -131,12 +137,39 @@ raise_fence(pg_client& old, const std::function<std::vector<std::int32_t>()>& ou
         }
         return why;
     }
-    return fmt::format(
-        "{} refuses writes, {} session{} past the proxy ended",
-        old.server(),
-        ended,
-        ended == 1 ? "" : "s"
+    return ended;
+}
+
+step_result<std::string> expect_read_only(pg_client& probe, limits until) {
+    // Refused before anything else is looked at; else it leaves nothing but a name of its session.
+    constexpr const char* write = "CREATE TEMP TABLE IF NOT EXISTS pgsluice_probe ()";
+    constexpr const char* is_overridden =
+        "SELECT source IN ('user', 'database', 'database user') FROM pg_settings "
+        "WHERE name = 'default_transaction_read_only'";
+    std::string word;
+    auto refused = poll_until(
+        [&]() -> step_result<bool> {
+            const auto written = probe.query(write, until);
+            if (!written && (!probe.is_usable() || written.error().why != setback::failed)) {
+                return written.error();
+            }
+            if (!written && written.error().text.find("(25006)") != std::string::npos) {
+                return true;
+            }
+            auto overridden = probe.query(is_overridden, until);
+            if (!overridden) {
+                return overridden.error();
+            }
+            word = overridden->truth(0, 0) ? "the admin login is configured to write" : "";
+            return !word.empty();
+        },
+        until,
+        probe.server() + " still lets a new session write"
     );
+    if (!refused) {
+        return refused.error();
+    }
+    return word;
 }
 
 step_result<void> lower_fence(pg_client& old, const fence_memory& memory, limits until) {
@@ -161,7 +194,7 @@ step_result<void> lower_fence(pg_client& old, const fence_memory& memory, limits
     if (!restored) {
         return restored.error();
     }
-    if (*restored != memory) {
+    if (restored->auto_conf != memory.auto_conf) {
         return step_failure{
             setback::failed,
             old.server() + ": default_transaction_read_only could not be restored",
@@ -197,14 +230,6 @@ step_result<std::string> lift_fence(pg_client& to, const fence_memory& memory, l
             {}};
     }
     return to.server() + " is writable again";
-}
-
-step_result<void> restore_fence(pg_client& to, limits until) {
-    auto set = to.query(fmt::format("ALTER SYSTEM SET {} = on", setting), until);
-    if (!set) {
-        return set.error();
-    }
-    return reload(to, until);
 }
 
 }  // namespace pgsluice::control

@@ -35,12 +35,13 @@ public:
     bool is_new_read_only() const override { return false; }
     step_result<fence_memory> read_fence(limits) override { return no(); }
     step_result<std::string>
-    fence(const std::function<std::vector<std::int32_t>()>&, limits) override {
+    fence(const fence_memory&, const std::function<std::vector<std::int32_t>()>&, limits) override {
         return no();
     }
+    void let_go() override {}
     step_result<void> unfence(const fence_memory&, limits) override { return no(); }
     step_result<std::string> lift(const fence_memory&, limits) override { return no(); }
-    step_result<void> undo_lift(limits) override { return no(); }
+    step_result<void> undo_lift(const fence_memory&, limits) override { return no(); }
     step_result<lsn> mark(std::string_view, limits) override { return no(); }
     step_result<void> catch_up(lsn, limits) override { return no(); }
     step_result<std::string> copy_sequences(limits) override { return no(); }
@@ -159,7 +160,7 @@ result<cutover_request> service_operations::make_move(
     asked.pause_limit = configured.pause_limit;
     asked.attempts = configured.attempts;
     asked.retry_after = configured.retry_after;
-    asked.is_fencing = configured.fence != fence_method::none;
+    asked.fence = configured.fence;
     asked.hook_timeout = configured.hook_timeout;
     asked.prewarm = configured.prewarm;
     asked.prewarm_timeout = configured.prewarm_timeout;

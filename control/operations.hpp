@@ -8,6 +8,7 @@
 #include "control/outcome.hpp"
 #include "control/pg_client.hpp"
 #include "control/service_state.hpp"
+#include "control/table_locks.hpp"
 
 #include <condition_variable>
 #include <functional>
@@ -177,7 +178,7 @@ private:
     read_only_record read_only_;  ///< as last journaled
     bool is_stopping_ = false;
 
-    std::vector<pg_client> table_locks_;  ///< of forced read-only, by whoever has the turn
+    table_locks table_locks_;  ///< of forced read-only, by whoever has the turn
 
     std::atomic<bool> aborted_ = false;
     std::atomic<bool> stopping_ = false;  ///< as is_stopping_, for a cutover under way

@@ -22,6 +22,9 @@ struct catalog {
     /// Servers of different versions write the same definition differently: then it is a note.
     bool is_deparsed = false;
     bool is_difference_noted = false;
+    /// Names with this beginning may be missing where a fence of an earlier cutover took them away,
+    /// which the next one lifts.
+    std::string_view fenced{};
 };
 
 extern const catalog table_catalog;

@@ -128,7 +128,9 @@ FROM (SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
     extra_objects::ignored};
 
 /// What the owner has by itself is left out.
-const catalog grant_catalog{"grant", R"(
+const catalog grant_catalog{
+    .noun = "grant",
+    .sql = R"(
 SELECT text, max(option), 'GRANT ' || text || max(option), 'GRANT ' || text || max(option)
 FROM (SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, full_name AS name,
              relowner AS owner, relacl AS acl, CASE relkind WHEN 'S' THEN 's' ELSE 'r' END AS letter
@@ -156,7 +158,8 @@ SELECT concat_ws(' ', 'by default:', privilege_type, 'on', CASE defaclobjtype WH
                  ELSE 'SCHEMAS' END, 'of', defaclrole::regrole, 'in ' || nspname, 'to',
                  CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END), '', NULL, NULL
 FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace,
-aclexplode(defaclacl) AS a WHERE grantee <> defaclrole)"};
+aclexplode(defaclacl) AS a WHERE grantee <> defaclrole)",
+    .fenced = "CONNECT ON DATABASE "};
 
 const catalog row_security_catalog{
     "row security of",

@@ -2,7 +2,6 @@
 #include "control/pg_servers.hpp"
 
 #include "control/custom_settings.hpp"
-#include "control/fence.hpp"
 #include "control/polling.hpp"
 #include "control/preflight.hpp"
 #include "control/prewarm.hpp"
@@ -279,7 +278,7 @@ step_result<std::string> pg_servers::copy_sequences(limits until) {
 
 step_result<void> pg_servers::promote(limits until) {
     return promote_standby(
-        *to_, command("promote_command", settings_.cutover.promote_command), until
+        *to_, command("promote_command", settings_.cutover.promote_command, settings_.from), until
     );
 }
 
@@ -345,7 +344,8 @@ step_result<void> pg_servers::unsubscribe(limits until) {
     );
 }
 
-hook pg_servers::command(std::string name, const std::string& shell) const {
+hook pg_servers::command(std::string name, const std::string& shell, const backend_config& fenced)
+    const {
     const backend_config& from = settings_.from;
     const backend_config& to = settings_.to;
     return {
@@ -358,14 +358,19 @@ hook pg_servers::command(std::string name, const std::string& shell) const {
             {"PGSLUICE_FROM_PORT", std::to_string(from.address.port)},
             {"PGSLUICE_TO", to.name},
             {"PGSLUICE_TO_HOST", to.address.host},
-            {"PGSLUICE_TO_PORT", std::to_string(to.address.port)}}};
+            {"PGSLUICE_TO_PORT", std::to_string(to.address.port)},
+            {"PGSLUICE_FENCED", fenced.name},
+            {"PGSLUICE_FENCED_HOST", fenced.address.host},
+            {"PGSLUICE_FENCED_PORT", std::to_string(fenced.address.port)}}};
 }
 
 step_result<void> pg_servers::run_hook(hook_kind which, std::string_view text, limits until) {
     const cutover_config& c = settings_.cutover;
-    hook what = which == hook_kind::before  ? command("before_command", c.before_command)
-                : which == hook_kind::after ? command("after_command", c.after_command)
-                                            : command("abort_command", c.abort_command);
+    const auto [name, shell] =
+        which == hook_kind::before  ? std::pair("before_command", c.before_command)
+        : which == hook_kind::after ? std::pair("after_command", c.after_command)
+                                    : std::pair("abort_command", c.abort_command);
+    hook what = command(name, shell, settings_.from);
     what.variables.emplace_back("PGSLUICE_TEXT", text);
     return control::run_hook(what, until);
 }

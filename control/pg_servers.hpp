@@ -4,6 +4,7 @@
 #include "control/cutover_world.hpp"
 #include "control/pg_client.hpp"
 #include "control/promote.hpp"
+#include "control/table_locks.hpp"
 #include "control/way_back.hpp"
 
 #include <memory>
@@ -39,11 +40,15 @@ public:
     bool same_server() const override { return same_server_; }
     bool is_new_read_only() const override { return new_read_only_; }
     step_result<fence_memory> read_fence(limits until) override;
-    step_result<std::string>
-    fence(const std::function<std::vector<std::int32_t>()>& ours, limits until) override;
+    step_result<std::string> fence(
+        const fence_memory& memory,
+        const std::function<std::vector<std::int32_t>()>& ours,
+        limits until
+    ) override;
+    void let_go() override;
     step_result<void> unfence(const fence_memory& memory, limits until) override;
     step_result<std::string> lift(const fence_memory& memory, limits until) override;
-    step_result<void> undo_lift(limits until) override;
+    step_result<void> undo_lift(const fence_memory& memory, limits until) override;
     step_result<lsn> mark(std::string_view id, limits until) override;
     step_result<void> catch_up(lsn marker, limits until) override;
     step_result<std::string> copy_sequences(limits until) override;
@@ -68,7 +73,15 @@ private:
     step_result<pg_client*> from(const limits& until);
     step_result<pg_client*> to(const limits& until);
     way_back back() const;
-    hook command(std::string name, const std::string& shell) const;
+    /// `fenced`: the backend that it is about, where it is about a fence.
+    hook command(std::string name, const std::string& shell, const backend_config& fenced) const;
+    /// Opens the connections that the fence will need.
+    step_result<void> prepare_fence(pg_client& old, const limits& until);
+    step_result<void> unfence_by_command(
+        const fence_memory& memory, const backend_config& fenced, const limits& until
+    );
+    /// Tries to write where the fence stands. Yields a word for the report.
+    step_result<std::string> try_fence(const fence_memory& memory, const limits& until);
     using way_back_action =
         step_result<void>(pg_client& from, pg_client& to, const way_back&, limits);
     step_result<void> on_both(way_back_action* action, limits until);
@@ -76,6 +89,8 @@ private:
     pg_servers_settings settings_;
     std::optional<pg_client> from_;
     std::optional<pg_client> to_;
+    std::optional<pg_client> probe_;  ///< of a fence that is a setting
+    table_locks locks_;               ///< of `lock_tables`
     bool same_server_ = false;
     bool new_read_only_ = false;
 };

@@ -63,6 +63,9 @@ void read_plan(YAML::Node& document, cutover_plan& plan, problem_list& errors) {
     if (is_logical && replication.subscription.empty()) {
         errors.push_back({1, 1, "replication is logical, expected \"subscription\" to name one"});
     }
+    if (plan.service.cutover.lacks_fence_commands()) {
+        errors.push_back({1, 1, "fence is command, expected fence_command and unfence_command"});
+    }
     if (!is_logical && replication.reverse == reverse_mode::on) {
         errors.push_back({1, 1, "replication.reverse is on, expected replication.kind logical"});
     }

@@ -112,7 +112,8 @@ server_pair::expectations expect(traffic& service, const cutover_request& asked)
     }
     return {
         .sessions = now.sessions + now.held,
-        .is_to_fence_ours = asked.to_fence.has_value(),
+        .fence = asked.fence,
+        .to_fence = asked.to_fence,
         .ours = [&service, from = asked.from_backend] { return service.backend_pids(from); },
         .logins = std::move(logins),
         .state_dir = asked.state_dir,

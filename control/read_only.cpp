@@ -193,7 +193,7 @@ std::optional<outcome> service_operations::lower_read_only_fence(const read_only
             return answer_of(down.error());
         }
     }
-    table_locks_.clear();
+    table_locks_ = {};
     return std::nullopt;
 }
 

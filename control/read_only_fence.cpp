@@ -34,12 +34,6 @@ UNION ALL
 SELECT format('prepared transaction %L, user %s, database %s', gid, owner, database)
 FROM pg_prepared_xacts LIMIT 20)";
 
-constexpr const char* user_tables = R"(
-SELECT string_agg(format('ONLY %I.%I', n.nspname, c.relname), ', ')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.oid >= 16384
-  AND n.nspname NOT IN ('pg_catalog', 'information_schema'))";
-
 step_result<std::vector<std::string>> column(const step_result<pg_rows>& rows) {
     if (!rows) {
         return rows.error();
@@ -67,8 +61,7 @@ std::string on_functions(
 
 }  // namespace
 
-step_result<pg_client>
-server_fence::connect(const std::string& database, const std::string& name, limits until) const {
+pg_login server_fence::login_of(const std::string& database, const std::string& name) const {
     pg_login login{
         .server = backend_.name,
         .address = backend_.address,
@@ -79,17 +72,17 @@ server_fence::connect(const std::string& database, const std::string& name, limi
     if (!database.empty()) {
         login.admin.dbname = database;
     }
-    return pg_client::connect(login, until);
+    return login;
+}
+
+step_result<pg_client>
+server_fence::connect(const std::string& database, const std::string& name, limits until) const {
+    return pg_client::connect(login_of(database, name), until);
 }
 
 step_result<std::vector<std::string>> server_fence::databases(limits until) const {
     auto client = connect("", "pgsluice:" + service_.name, until);
-    if (!client) {
-        return client.error();
-    }
-    return column(client->query(
-        "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1", until
-    ));
+    return client ? user_databases(*client, until) : client.error();
 }
 
 step_result<void> server_fence::plan(read_only_record& next, limits until) {
@@ -162,40 +155,20 @@ step_result<std::vector<std::string>> server_fence::raise(
     if (!client) {
         return client.error();
     }
-    if (auto done = restore_fence(*client, until); !done) {
+    if (auto done = raise_setting(*client, until); !done) {
         return done.error();
     }
     const std::vector<std::string> pids{fmt::format("{{{}}}", fmt::join(ours, ","))};
     return column(client->query(writers_beside, pids, until));
 }
 
-step_result<std::vector<pg_client>> server_fence::lock_tables(limits until) {
-    auto all = databases(until);
-    if (!all) {
-        return all.error();
+step_result<table_locks> server_fence::lock_tables(limits until) {
+    auto locks = table_locks::connect(login_of("", "pgsluice:" + service_.name), until);
+    auto locked = locks ? locks->lock(until) : step_result<void>(locks.error());
+    if (!locked) {
+        return locked.error();
     }
-    std::vector<pg_client> holders;
-    for (const std::string& database : *all) {
-        auto there = connect(database, "pgsluice:" + service_.name + ":locks", until);
-        if (!there) {
-            return there.error();
-        }
-        auto tables = there->query(user_tables, until);
-        if (!tables) {
-            return tables.error();
-        }
-        if (tables->is_null(0, 0)) {
-            continue;
-        }
-        const std::string lock = "LOCK TABLE " + std::string(tables->text(0, 0)) + " IN SHARE MODE";
-        auto begun = run(*there, "BEGIN", until);
-        auto locked = begun ? run(*there, lock, until) : begun;
-        if (!locked) {
-            return locked.error();
-        }
-        holders.push_back(std::move(*there));
-    }
-    return holders;
+    return locks;
 }
 
 step_result<void> server_fence::lower(const read_only_record& raised, limits until) {

@@ -3,6 +3,7 @@
 #include "control/config.hpp"
 #include "control/pg_client.hpp"
 #include "control/read_only_record.hpp"
+#include "control/table_locks.hpp"
 
 #include <cstdint>
 #include <string>
@@ -27,13 +28,14 @@ public:
     step_result<std::vector<std::string>>
     raise(const read_only_record& planned, const std::vector<std::int32_t>& ours, limits until);
 
-    /// Locks every table against writes, until the connections that this yields are closed.
-    step_result<std::vector<pg_client>> lock_tables(limits until);
+    /// Locks every table against writes, as long as what this yields lives.
+    step_result<table_locks> lock_tables(limits until);
 
     /// Puts back what raise() has changed; may be repeated.
     step_result<void> lower(const read_only_record& raised, limits until);
 
 private:
+    pg_login login_of(const std::string& database, const std::string& name) const;
     step_result<pg_client>
     connect(const std::string& database, const std::string& name, limits until) const;
     step_result<std::vector<std::string>> databases(limits until) const;

@@ -1,18 +1,28 @@
 // A cutover's records as JSON:
 //
-//   {"id", "from", "to", "retarget"?: true, "way_back"?: true, "generation"?: N, "fence"?:
-//   {"auto_conf": TEXT | null},
-//    "to_fence"?: {"auto_conf": TEXT | null}, "text"?: TEXT, "steps"?: [{"name", "took_us", "text",
-//    "in_pause"?: true}], "pause"?: {"held_us", "drained_us", "waited_us", "added_us"}}
+//   {"id", "from", "to", "retarget"?: true, "way_back"?: true, "generation"?: N, "fence"?: FENCE,
+//    "to_fence"?: FENCE, "text"?: TEXT, "steps"?: [{"name", "took_us", "text", "in_pause"?: true}],
+//    "pause"?: {"held_us", "drained_us", "waited_us", "added_us"}}
+//
+// with FENCE, where no method is default_read_only:
+//
+//   {"auto_conf": TEXT | null, "method"?, "connect"?: {DATABASE: [GRANT, ...]},
+//    "raise"?: COMMAND, "lower"?: COMMAND}
 #include "control/record_json.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 
+#include <algorithm>
+#include <array>
+
 namespace pgsluice::control {
 namespace {
 
 namespace json = boost::json;
+
+constexpr std::array<std::string_view, 5> methods{
+    "none", "default_read_only", "lock_tables", "revoke_connect", "command"};
 
 constexpr record_kind kinds[] = {
     record_kind::begun,
@@ -73,7 +83,22 @@ pause_figures decode_pause(const json::value& value) {
 
 json::object encode_fence(const fence_memory& memory) {
     const auto& auto_conf = memory.auto_conf;
-    return {{"auto_conf", auto_conf ? json::value(*auto_conf) : json::value(nullptr)}};
+    json::object fields{{"auto_conf", auto_conf ? json::value(*auto_conf) : json::value(nullptr)}};
+    if (memory.method != fence_method::default_read_only) {
+        fields["method"] = methods[static_cast<std::size_t>(memory.method)];
+    }
+    json::object connect;
+    for (const auto& [database, grants] : memory.connect) {
+        connect[database] = json::array(grants.begin(), grants.end());
+    }
+    if (!connect.empty()) {
+        fields["connect"] = std::move(connect);
+    }
+    if (memory.method == fence_method::command) {
+        fields["raise"] = memory.raise_command;
+        fields["lower"] = memory.lower_command;
+    }
+    return fields;
 }
 
 fence_memory decode_fence(const json::value& value) {
@@ -83,6 +108,25 @@ fence_memory decode_fence(const json::value& value) {
     if (auto_conf != nullptr && auto_conf->is_string()) {
         memory.auto_conf = std::string(auto_conf->get_string());
     }
+    if (fields == nullptr) {
+        return memory;
+    }
+    const auto method = std::find(methods.begin(), methods.end(), text_in(*fields, "method"));
+    if (method != methods.end()) {
+        memory.method = static_cast<fence_method>(method - methods.begin());
+    }
+    const json::value* connect = fields->if_contains("connect");
+    if (connect != nullptr && connect->is_object()) {
+        for (const auto& each : connect->get_object()) {
+            auto& grants = memory.connect[std::string(each.key())];
+            const json::array* list = each.value().if_array();
+            for (const json::value& grant : list == nullptr ? json::array() : *list) {
+                grants.emplace_back(grant.is_string() ? grant.get_string().c_str() : "");
+            }
+        }
+    }
+    memory.raise_command = text_in(*fields, "raise");
+    memory.lower_command = text_in(*fields, "lower");
     return memory;
 }
 

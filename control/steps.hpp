@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,10 +23,10 @@ struct cutover_state {
     clock::time_point overall{};  ///< deadline of everything before the commit point
 
     // What there is to undo; each is set before the step's first effect.
-    bool begun = false;        ///< the journal knows about us
-    bool lifted = false;       ///< the new server was fenced and is not any more
-    bool ordered = false;      ///< the engine has a move order
-    bool gate_closed = false;  ///< by us: a gate that was closed before stays closed
+    bool begun = false;                    ///< the journal knows about us
+    std::optional<fence_memory> lifted{};  ///< what fenced the new server and does no more
+    bool ordered = false;                  ///< the engine has a move order
+    bool gate_closed = false;              ///< by us: a gate that was closed before stays closed
     bool fenced = false;
     bool back_prepared = false;  ///< or begun to be: the way back
     bool promoted = false;       ///< or maybe promoted: that cannot be undone

@@ -48,6 +48,7 @@ step_result<std::string> open(cutover_state& state, limits) {
         state.gate_closed = false;
     }
     state.opened_at = limits::clock::now();
+    state.world.servers.let_go();
     return std::string(was_open ? "clients go on" : "stays closed, as it was before");
 }
 

@@ -44,6 +44,12 @@ std::vector<std::string> databases_in_use(traffic& service) {
     return {names.begin(), names.end()};
 }
 
+/// Whether the fence of an earlier cutover stands. A setting may have been reset by hand.
+bool is_new_server_fenced(const cutover_state& state) {
+    const auto& fence = state.asked.to_fence;
+    return fence && (!is_setting(fence->method) || state.world.servers.is_new_read_only());
+}
+
 }  // namespace
 
 step_result<std::string> preflight(cutover_state& state, limits until) {
@@ -93,7 +99,8 @@ step_result<std::string> begin(cutover_state& state, limits until) {
             return lowered.error();
         }
         state.report.fence_left.reset();
-    } else if (!state.asked.retarget && state.asked.is_fencing) {
+    }
+    if (!state.asked.retarget && state.asked.fence != fence_method::none) {
         auto memory = state.world.servers.read_fence(until);
         if (!memory) {
             return memory.error();
@@ -101,7 +108,7 @@ step_result<std::string> begin(cutover_state& state, limits until) {
         state.memory = *memory;
         record.fence = *memory;
     }
-    if (state.world.servers.is_new_read_only()) {
+    if (is_new_server_fenced(state)) {
         record.to_fence = state.asked.to_fence;
     }
     record.way_back = state.asked.way_back;
@@ -114,21 +121,23 @@ step_result<std::string> begin(cutover_state& state, limits until) {
 }
 
 step_result<std::string> lift(cutover_state& state, limits until) {
-    if (!state.world.servers.is_new_read_only()) {
+    if (!is_new_server_fenced(state)) {
         return state.asked.to + " is writable already";
     }
-    state.lifted = true;
-    return state.world.servers.lift(*state.asked.to_fence, until);
+    state.lifted = state.asked.to_fence;
+    return state.world.servers.lift(*state.lifted, until);
 }
 
 void undo_lift(cutover_state& state) {
     if (!state.lifted) {
         return;
     }
-    constexpr milliseconds patience{2'000};
-    auto ok = state.world.servers.undo_lift({limits::clock::now() + patience, nullptr});
+    const bool is_command = state.lifted->method == fence_method::command;
+    const milliseconds patience = is_command ? state.asked.hook_timeout : milliseconds{2'000};
+    const limits until{limits::clock::now() + patience, nullptr};
+    auto ok = state.world.servers.undo_lift(*state.lifted, until);
     state.lift_stays = ok ? "" : ok.error().text;
-    state.lifted = false;
+    state.lifted.reset();
 }
 
 step_result<std::string> prepare_back(cutover_state& state, limits until) {

@@ -10,11 +10,12 @@ namespace pgsluice::control::steps {
 namespace {
 
 using clock = limits::clock;
+using std::chrono::milliseconds;
 
 /// One attempt of an undo; a server that is stopped must not use up the whole patience at once.
-constexpr std::chrono::milliseconds undo_attempt{5'000};
+constexpr milliseconds undo_attempt{5'000};
 /// The one that is left when the process was told to end.
-constexpr std::chrono::milliseconds last_attempt{2'000};
+constexpr milliseconds last_attempt{2'000};
 
 clock::time_point patience_ends(const cutover_state& state) {
     const bool paused = state.closed_at != clock::time_point{};
@@ -29,17 +30,21 @@ step_result<std::string> fence(cutover_state& state, limits until) {
     }
     state.fenced = true;
     return state.world.servers.fence(
-        [&state] { return state.world.service.backend_pids(state.asked.from_backend); }, until
+        state.memory,
+        [&state] { return state.world.service.backend_pids(state.asked.from_backend); },
+        until
     );
 }
 
 void undo_fence(cutover_state& state) {
     const clock::time_point end = patience_ends(state);
+    const bool is_command = state.memory.method == fence_method::command;
+    const milliseconds one_attempt = is_command ? state.asked.hook_timeout : undo_attempt;
     while (state.fenced) {
         const bool is_last = state.world.stopping.load() || clock::now() >= end;
         const limits attempt =
             is_last ? limits{clock::now() + last_attempt, nullptr}
-                    : limits{std::min(end, clock::now() + undo_attempt), &state.world.stopping};
+                    : limits{std::min(end, clock::now() + one_attempt), &state.world.stopping};
         auto ok = state.world.servers.unfence(state.memory, attempt);
         if (ok) {
             state.fenced = false;

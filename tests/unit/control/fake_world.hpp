@@ -125,16 +125,18 @@ public:
     bool is_new_read_only() const override { return new_read_only; }
     bool new_read_only = false;
     step_result<fence_memory> read_fence(limits) override { return fence_memory{"off"}; }
-    step_result<std::string>
-    fence(const std::function<std::vector<std::int32_t>()>& ours, limits) override {
+    step_result<std::string> fence(
+        const fence_memory& memory, const std::function<std::vector<std::int32_t>()>& ours, limits
+    ) override {
         EXPECT_EQ(ours().size(), 2U);
-        EXPECT_FALSE(records.empty());
+        EXPECT_TRUE(!records.empty() && records.back().fence == memory) << "journaled before";
         fenced = true;
         if (auto ok = call("fence"); !ok) {
             return ok.error();
         }
         return std::string("2 sessions ended");
     }
+    void let_go() override {}
     step_result<void> unfence(const fence_memory& memory, limits) override {
         EXPECT_EQ(memory.auto_conf, "off");
         auto ok = call("unfence");
@@ -150,7 +152,8 @@ public:
         }
         return std::string("writable again");
     }
-    step_result<void> undo_lift(limits) override {
+    step_result<void> undo_lift(const fence_memory& memory, limits) override {
+        EXPECT_EQ(memory.auto_conf, "false");
         auto ok = call("undo_lift");
         lifted = ok ? false : lifted;
         return ok;

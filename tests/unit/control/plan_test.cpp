@@ -165,7 +165,7 @@ TEST(PauseLimit, EndsAPauseWhateverTheStepsMayTake) {
 TEST(Fence, NoneTouchesNoServerAndLeavesNoMemory) {
     fake_world fake;
     auto request = asked(replication_kind::logical);
-    request.is_fencing = false;
+    request.fence = fence_method::none;
     const auto report = run_cutover(request, fake.world());
     EXPECT_EQ(report.exit_code, 0) << report.text;
     EXPECT_THAT(fake.calls, Not(Contains("fence")));

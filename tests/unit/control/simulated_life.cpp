@@ -129,7 +129,8 @@ cutover_request life::draw_request() {
     asked.pause_limit = random.one_in(2) ? milliseconds{0} : any(milliseconds{4'000});
     asked.hold_timeout = any(milliseconds{20'000});
     asked.undo_patience = any(milliseconds{30'000});
-    asked.is_fencing = bad_.planted != flaw::none || !random.one_in(8);
+    asked.fence = bad_.planted != flaw::none || !random.one_in(8) ? fence_method::default_read_only
+                                                                  : fence_method::none;
     asked.prewarm.assign(random.below(2), "ledger");
     asked.has_before = random.one_in(3);
     asked.has_after = random.one_in(3);
@@ -144,7 +145,8 @@ cutover_request life::draw_request() {
 void life::operate() {
     asked_ = draw_request();
     proxy_->aim(asked_.from_backend, asked_.to_backend, asked_.hold_timeout);
-    const bool is_fenced_for_all = asked_.is_fencing && !asked_.retarget && !real_.is_one_server;
+    const bool is_fenced_for_all =
+        asked_.fence != fence_method::none && !asked_.retarget && !real_.is_one_server;
     real_.outsider.reset();
     if (is_fenced_for_all) {
         real_.outsider = client{.server = asked_.from_backend, .next = real_.now};
@@ -234,7 +236,7 @@ void life::recover(const unfinished_cutover& found) {
     asked.from_backend = static_cast<std::uint32_t>(index_of(asked.from));
     asked.to_backend = 1 - asked.from_backend;
     asked.retarget = found.begun.retarget;
-    asked.is_fencing = found.begun.fence.has_value();
+    asked.fence = found.begun.fence ? fence_method::default_read_only : fence_method::none;
     asked.way_back = found.begun.way_back;
     asked.fence_left.reset();
     proxy_->aim(asked.from_backend, asked.to_backend, asked.hold_timeout);
@@ -312,7 +314,8 @@ void life::check_back(const cutover_request& asked, const cutover_report& report
 
 void life::check_forward(const cutover_request& asked, const cutover_report& report) {
     const server& old = real_.at(asked.from_backend);
-    const bool is_fenced = !asked.retarget && asked.is_fencing && !real_.is_one_server;
+    const bool is_fenced =
+        !asked.retarget && asked.fence != fence_method::none && !real_.is_one_server;
     // What a restart finishes may be long past, and the old server built anew as a standby.
     const bool may_be_rebuilt = real_.is_physical && proxy_->committed_at == reality::never;
     if (is_fenced && !old.is_read_only() && !may_be_rebuilt) {

@@ -282,7 +282,7 @@ step_result<std::vector<check_row>> world::preflight(const expectations& expecte
     };
     auto ok = ask("preflight", &to(), until, [&] {
         is_new_read_only_ = to().is_read_only();
-        if (is_new_read_only_ && !real_.is_one_server && !expected.is_to_fence_ours) {
+        if (is_new_read_only_ && !real_.is_one_server && !expected.to_fence) {
             complain("read-only");
         }
         if (to().is_standby != real_.is_physical) {
@@ -296,8 +296,9 @@ step_result<std::vector<check_row>> world::preflight(const expectations& expecte
     return ok ? step_result<std::vector<check_row>>(rows) : ok.error();
 }
 
-step_result<std::string>
-world::fence(const std::function<std::vector<std::int32_t>()>& ours, limits until) {
+step_result<std::string> world::fence(
+    const fence_memory&, const std::function<std::vector<std::int32_t>()>& ours, limits until
+) {
     auto ok = ask("fence", &from(), until, [&] {
         if (ours().empty()) {
             real_.problem("the fence would end the proxy's own sessions");

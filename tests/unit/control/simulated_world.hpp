@@ -138,7 +138,8 @@ public:
         return ok ? step_result<fence_memory>(memory) : ok.error();
     }
     step_result<std::string>
-    fence(const std::function<std::vector<std::int32_t>()>&, limits) override;
+    fence(const fence_memory&, const std::function<std::vector<std::int32_t>()>&, limits) override;
+    void let_go() override {}
     step_result<void> unfence(const fence_memory& memory, limits until) override {
         return ask("unfence", &from(), until, [&] {
             if (bad_.planted != flaw::unfence_lies) {
@@ -150,7 +151,7 @@ public:
         auto ok = ask("lift", &to(), until, [&] { to().auto_conf = memory.auto_conf; });
         return ok ? step_result<std::string>("lifted") : ok.error();
     }
-    step_result<void> undo_lift(limits until) override {
+    step_result<void> undo_lift(const fence_memory&, limits until) override {
         return ask("undo_lift", &to(), until, [&] { to().auto_conf = "on"; });
     }
     step_result<lsn> mark(std::string_view, limits until) override {
