@@ -24,11 +24,24 @@ std::string text_in(const json::object& fields, std::string_view name) {
 }  // namespace
 
 proxy::admission requested_admission(const request& given) {
-    proxy::admission who;
-    who.set = proxy::address_set::parse(words(given.text("RANGES"))).value();
+    proxy::admission who = admission_of(given.text("RANGES"));
     who.refuses = given.has("refuse");
     who.message = given.text("refuse");
     return who;
+}
+
+proxy::admission admission_of(std::string_view ranges) {
+    proxy::admission who;
+    who.set = proxy::address_set::parse(words(ranges)).value();
+    return who;
+}
+
+std::string ranges_of(const proxy::admission& who) {
+    std::string text;
+    for (const std::string& token : who.set.tokens()) {
+        text += (text.empty() ? "" : " ") + token;
+    }
+    return text;
 }
 
 json::object encode_admission(const proxy::admission& who) {

@@ -5,10 +5,19 @@
 
 #include <boost/json/object.hpp>
 
+#include <string>
+#include <string_view>
+
 namespace pgsluice::control {
 
 /// What the command `admit` asks for; make_request() has checked it.
 proxy::admission requested_admission(const request& given);
+
+/// A set alone, whose text has been checked; everybody else waits.
+proxy::admission admission_of(std::string_view ranges);
+
+/// The ranges as an operator writes them.
+std::string ranges_of(const proxy::admission& who);
 
 /// As the journal and `status` have it: {"set": [RANGE...], "unadmitted": "hold" | "refuse",
 /// "message"?: TEXT}.

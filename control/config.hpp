@@ -121,6 +121,7 @@ struct cutover_config {
     std::string before_command;
     std::string after_command;
     std::string abort_command;
+    std::string admit_after;  ///< ranges as `admit` takes them; empty: admission stays as it is
     std::string fence_command;
     std::string unfence_command;
 

@@ -1,10 +1,20 @@
 // The keys `cutover.NAME` of a service.
+#include "control/commands.hpp"
 #include "control/config_rows.hpp"
+#include "proxy/admission.hpp"
 
 namespace pgsluice::control {
 namespace {
 
 using service = service_config;
+
+problem set_admit_after(service& target, std::string_view text) {
+    const auto set = proxy::address_set::parse(words(text));
+    if (!text.empty() && !set) {
+        return set.error().message;
+    }
+    return set_text<service, &service::cutover, &cutover_config::admit_after>(target, text);
+}
 
 problem add_prewarm(service& target, std::string_view text) {
     if (text.empty() || text.find_first_of(std::string_view("\0\n", 2)) != text.npos) {
@@ -147,6 +157,16 @@ const config_key<service> rows[] = {
                 "true. "
                 "The search_path is empty: names need their schema."}
     ),
+    config_key<service>{
+        .name = "cutover.admit_after",
+        .type = "ranges of addresses",
+        .is_reloadable = reloadable,
+        .doc = "Who is admitted on the new backend from the switch on, as `sluicectl admit` takes "
+               "it: `10.1.0.0/16=10% 10.2.0.0/16`. All others are held until an `admit`. Without "
+               "it admission stays as it is.",
+        .set = set_admit_after,
+        .show = show_text<service, &service::cutover, &cutover_config::admit_after>,
+        .copy = copy_field<service, &service::cutover, &cutover_config::admit_after>},
     config_key<service>{
         .name = "cutover.prewarm",
         .type = "list of text",

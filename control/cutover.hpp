@@ -49,7 +49,9 @@ struct cutover_request {
     std::vector<std::string> prewarm{};    ///< relations to read ahead on the new server
     milliseconds prewarm_timeout{30'000};  ///< passing it is no failure: what is left stays cold
     std::string state_dir{};               ///< of the journal
-    bool has_before = false;               ///< the operator has a command for it
+    /// Whom the gate lets through from the switch on; nothing: as before.
+    std::optional<proxy::admission> admit_after{};
+    bool has_before = false;  ///< the operator has a command for it
     bool has_after = false;
     bool has_abort = false;
     milliseconds hold_timeout{120'000};   ///< how long a failed undo may keep clients waiting

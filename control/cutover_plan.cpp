@@ -1,4 +1,5 @@
 // What a cutover consists of: one table, in order, with who needs each step and for how long.
+#include "control/admission_record.hpp"
 #include "control/steps.hpp"
 
 #include <array>
@@ -234,10 +235,17 @@ std::pair<std::string_view, std::string_view> fence_words(fence_method method) {
 std::vector<planned_step> make_plan(const cutover_request& request) {
     std::vector<planned_step> plan;
     for (const step& one : steps_for(request)) {
+        std::string after;
+        if (one.run == steps::open && request.admit_after) {
+            after = " for " + ranges_of(*request.admit_after) + ", hold all others";
+        }
         const auto [does, undo] = one.run == steps::fence ? fence_words(request.fence)
                                                           : std::pair(one.does, one.undo_text);
         plan.push_back(
-            {std::string(one.name), one.allowed(request), std::string(does), std::string(undo)}
+            {std::string(one.name),
+             one.allowed(request),
+             std::string(does) + after,
+             std::string(undo)}
         );
     }
     return plan;

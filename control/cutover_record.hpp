@@ -3,6 +3,7 @@
 #include "control/check_level.hpp"
 #include "control/fence_memory.hpp"
 #include "protocol/errors.hpp"
+#include "proxy/admission.hpp"
 
 #include <boost/system/result.hpp>
 
@@ -102,6 +103,8 @@ struct cutover_record {
     std::optional<fence_memory> fence{};
     /// begun: what the fence of an earlier cutover replaced on `to`, where it is to be taken down.
     std::optional<fence_memory> to_fence{};
+    /// committed: whom the gate lets through from now on; nothing: as before.
+    std::optional<proxy::admission> admit{};
     std::string text{};                ///< aborted: why; done: what needs an operator, or empty
     std::vector<step_report> steps{};  ///< aborted and done
     pause_figures pause{};             ///< aborted and done

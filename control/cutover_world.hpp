@@ -2,6 +2,7 @@
 
 #include "control/cutover_record.hpp"
 #include "control/limits.hpp"
+#include "proxy/admission.hpp"
 #include "proxy/directive.hpp"
 #include "proxy/stats.hpp"
 
@@ -32,6 +33,7 @@ public:
     virtual void close_gate() = 0;
     virtual void hold_long(std::chrono::milliseconds threshold) = 0;
     virtual void open_gate() = 0;
+    virtual void admit(proxy::admission who) = 0;
     virtual bool gate_open() const = 0;
     virtual proxy::service_progress progress() const = 0;
     virtual std::vector<proxy::session_info> sessions() = 0;

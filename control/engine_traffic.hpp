@@ -17,6 +17,7 @@ public:
     void hold_long(std::chrono::milliseconds threshold) override {
         engine_.hold_long(id_, threshold);
     }
+    void admit(proxy::admission who) override { engine_.admit(id_, std::move(who)); }
     bool gate_open() const override { return engine_.gate_open(id_); }
     proxy::service_progress progress() const override { return engine_.progress(id_); }
     std::vector<proxy::session_info> sessions() override { return engine_.sessions(id_); }

@@ -1,5 +1,6 @@
 // Cutover, retarget and what a restart has to finish: the runner in cutover.hpp between this
 // service's traffic, its servers, its journal and whoever watches.
+#include "control/admission_record.hpp"
 #include "control/duration.hpp"
 #include "control/fault.hpp"
 #include "control/operations.hpp"
@@ -162,6 +163,10 @@ result<cutover_request> service_operations::make_move(
     asked.retry_after = configured.retry_after;
     asked.fence = configured.fence;
     asked.hook_timeout = configured.hook_timeout;
+    const bool is_forth = given.what != nullptr && given.what->id == command_id::cutover;
+    if (is_forth && !configured.admit_after.empty()) {
+        asked.admit_after = admission_of(configured.admit_after);
+    }
     asked.prewarm = configured.prewarm;
     asked.prewarm_timeout = configured.prewarm_timeout;
     asked.state_dir = around_.log.directory();
@@ -391,6 +396,9 @@ void service_operations::recover(const service_state& found) {
     asked->from = begun.from;
     asked->from_backend = backend_index(*settings(), begun.from);
     asked->way_back = begun.way_back;
+    if (found.admitted != proxy::admission{}) {
+        asked->admit_after = found.admitted;  // as the engine was started
+    }
     show_cutover(*asked);
     const auto servers = make_servers(service, *asked);
     const progress_sink nobody = [](const boost::json::object&) {

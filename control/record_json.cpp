@@ -1,14 +1,16 @@
 // A cutover's records as JSON:
 //
 //   {"id", "from", "to", "retarget"?: true, "way_back"?: true, "generation"?: N, "fence"?: FENCE,
-//    "to_fence"?: FENCE, "text"?: TEXT, "steps"?: [{"name", "took_us", "text", "in_pause"?: true}],
-//    "pause"?: {"held_us", "drained_us", "waited_us", "added_us"}}
+//    "to_fence"?: FENCE, "admit"?: as of `admit`, "text"?: TEXT, "steps"?: [{"name", "took_us",
+//    "text", "in_pause"?: true}], "pause"?: {"held_us", "drained_us", "waited_us", "added_us"}}
 //
 // with FENCE, where no method is default_read_only:
 //
 //   {"auto_conf": TEXT | null, "method"?, "connect"?: {DATABASE: [GRANT, ...]},
 //    "raise"?: COMMAND, "lower"?: COMMAND}
 #include "control/record_json.hpp"
+
+#include "control/admission_record.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
@@ -151,6 +153,9 @@ json::object encode_cutover(const cutover_record& record) {
     if (record.to_fence) {
         fields["to_fence"] = encode_fence(*record.to_fence);
     }
+    if (record.admit) {
+        fields["admit"] = encode_admission(*record.admit);
+    }
     if (!record.text.empty()) {
         fields["text"] = record.text;
     }
@@ -192,6 +197,14 @@ std::optional<cutover_record> decode_cutover(const journal_record& record) {
         }
         if (const json::value* fence = fields.if_contains("to_fence")) {
             decoded.to_fence = decode_fence(*fence);
+        }
+        const json::value* admit = fields.if_contains("admit");
+        if (admit != nullptr && admit->is_object()) {
+            auto who = decode_admission(admit->get_object());
+            if (!who) {
+                return std::nullopt;
+            }
+            decoded.admit = std::move(*who);
         }
         if (const json::value* steps = fields.if_contains("steps")) {
             decoded.steps = decode_steps(*steps);

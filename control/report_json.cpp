@@ -1,6 +1,8 @@
 // Answers as JSON: what cutovers came to, and sessions in rows and groups.
 #include "control/report_json.hpp"
 
+#include "control/admission_record.hpp"
+
 #include <boost/json/value.hpp>
 
 #include <arpa/inet.h>
@@ -150,6 +152,9 @@ outcome report_outcome(const cutover_request& asked, const cutover_report& repor
     result["waited_ms"] = in_ms(report.pause.waited);
     result["added_ms"] = in_ms(report.pause.added);
     result["longest_stall_ms"] = in_ms(report.stalls.longest);
+    if (report.outcome != "aborted" && asked.admit_after) {
+        result["admitted"] = ranges_of(*asked.admit_after);
+    }
     if (report.outcome != "aborted" && !asked.retarget) {
         result["way_back"] = way_back_text(asked);
     }

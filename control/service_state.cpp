@@ -84,6 +84,9 @@ apply_cutover(service_state& state, const cutover_record& cutover, const journal
         if (!cutover.retarget) {
             state.previous = cutover.from;
         }
+        if (cutover.admit) {
+            state.admitted = *cutover.admit;
+        }
         state.backend = cutover.to;
         state.generation = cutover.generation;
         break;

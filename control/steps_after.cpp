@@ -1,4 +1,5 @@
 // The commit point and what follows it. Nothing here leads back.
+#include "control/admission_record.hpp"
 #include "control/steps.hpp"
 
 #include <algorithm>
@@ -24,7 +25,11 @@ proxy::farewell to_left_behind(const cutover_request& asked) {
 
 step_result<std::string> commit(cutover_state& state, limits) {
     const std::uint64_t generation = next_generation(state);
-    if (auto ok = append(state, {.kind = record_kind::committed, .generation = generation}); !ok) {
+    auto ok = append(
+        state,
+        {.kind = record_kind::committed, .generation = generation, .admit = state.asked.admit_after}
+    );
+    if (!ok) {
         return ok.error();
     }
     state.committed = true;
@@ -32,6 +37,9 @@ step_result<std::string> commit(cutover_state& state, limits) {
 }
 
 step_result<std::string> move(cutover_state& state, limits) {
+    if (state.asked.admit_after) {  // the gate is closed: nobody outside can slip through
+        state.world.service.admit(*state.asked.admit_after);
+    }
     const proxy::route to{.backend = state.asked.to_backend, .generation = next_generation(state)};
     state.world.service.commit_move(to, to_left_behind(state.asked));
     const proxy::service_progress now = state.world.service.progress();
@@ -49,7 +57,13 @@ step_result<std::string> open(cutover_state& state, limits) {
     }
     state.opened_at = limits::clock::now();
     state.world.servers.let_go();
-    return std::string(was_open ? "clients go on" : "stays closed, as it was before");
+    if (!was_open) {
+        return std::string("stays closed, as it was before");
+    }
+    if (!state.asked.admit_after) {
+        return std::string("clients go on");
+    }
+    return "clients of " + ranges_of(*state.asked.admit_after) + " go on, all others are held";
 }
 
 step_result<std::string> unsubscribe(cutover_state& state, limits until) {

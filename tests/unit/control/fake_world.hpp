@@ -68,6 +68,13 @@ public:
             rows.clear();
         }
     }
+    void admit(proxy::admission who) override {
+        log("admit");
+        EXPECT_FALSE(open) << "or somebody outside slips through";
+        EXPECT_EQ(records.back().admit, who) << "journaled before";
+        admitted = std::move(who);
+    }
+    proxy::admission admitted{};
     bool fence_may_stay = false;  ///< the old server is unreachable, or no longer the truth
     bool gate_open() const override { return open; }
     proxy::service_progress progress() const override { return now; }

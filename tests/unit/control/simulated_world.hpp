@@ -93,6 +93,7 @@ public:
         real_.holds_long = true;
         end(kills_after);
     }
+    void admit(proxy::admission) override {}
     bool gate_open() const override { return real_.is_gate_open; }
     proxy::service_progress progress() const override;
     std::vector<proxy::session_info> sessions() override;
