@@ -196,7 +196,9 @@ def test_the_report_tells_the_drain_from_what_the_proxy_adds(pair):
     assert list(paused) == ["drain", "verdict", "fence", "catch_up", "sequences", "verify",
                             "commit", "move", "open"]
     assert answer["waited_ms"] == pytest.approx(paused["catch_up"])
-    assert paused["drain"] > in_transaction_ms and sum(paused.values()) <= answer["held_ms"]
+    assert paused["drain"] > in_transaction_ms
+    del paused["open"]  # its end is behind the moment in which the gate is open
+    assert sum(paused.values()) <= answer["held_ms"]
 
 
 def test_there_and_back_without_a_hand_on_the_fence(pair):
