@@ -48,10 +48,12 @@ struct session_info {
     milliseconds phase_age{
         0};              ///< since the last change between idle, active, in_transaction, parked
     bool waits = false;  ///< held, and the client has sent something
-    bool is_draining = false;      ///< to be ended at its boundary
-    bool is_admitted = true;       ///< its address is in the admitted set
-    bool is_guarded = false;       ///< forced read-only has reached it
-    std::uint64_t moves = 0;       ///< backend connections it has left behind
+    bool is_draining = false;               ///< to be ended at its boundary
+    bool is_admitted = true;                ///< its address is in the admitted set
+    bool is_guarded = false;                ///< forced read-only has reached it
+    bool is_encrypted = false;              ///< TLS between the client and the proxy
+    std::string_view replication = "none";  ///< or logical, physical: what the startup asks for
+    std::uint64_t moves = 0;                ///< backend connections it has left behind
     std::string query;             ///< the beginning of the last statement text seen on the wire
     std::vector<pin_reason> pins;  ///< known so far; complete only after a settle
 };

@@ -269,7 +269,11 @@ std::vector<session_info> engine::sessions(service_id service) {
     std::vector<session_info> rows;
     parts_->on_all(service, [&](shard& s) {
         const std::lock_guard lock(mutex);
-        s.for_each([&](session& each) { rows.push_back(each.info()); });
+        s.for_each([&](session& each) {
+            if (!each.is_console()) {
+                rows.push_back(each.info());
+            }
+        });
     });
     return rows;
 }

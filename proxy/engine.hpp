@@ -81,6 +81,7 @@ public:
     // --- observing --------------------------------------------------------------------------
 
     service_progress progress(service_id service) const;
+    /// All but those of the console.
     std::vector<session_info> sessions(service_id service);
     service_stats stats(service_id service) const;
     route current_route(service_id service) const;

@@ -47,6 +47,7 @@ enum class login_method : std::uint8_t {
 };
 
 class address_set;
+struct console_access;
 class login_rules;
 class secret_source;
 
@@ -67,6 +68,7 @@ struct service_settings {
     std::shared_ptr<const login_rules> rules{};        ///< not null: they decide instead of `login`
     std::shared_ptr<const protocol::user_list> users;  ///< null: none
     std::shared_ptr<secret_source> secrets{};          ///< of those who are not in `users`; or null
+    std::shared_ptr<const console_access> console{};   ///< null: there is none
     client_tls tls = client_tls::prefer;
     tls_context::pointer identity;           ///< shown to clients; null: they get no TLS
     std::uint32_t max_connections = 10'000;  ///< clients beyond it get 53300; held ones count

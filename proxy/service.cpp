@@ -20,6 +20,14 @@ bool service::try_admit(std::uint32_t clients_max) noexcept {
     return false;
 }
 
+bool service::try_open_console(std::uint32_t consoles_max) noexcept {
+    if (consoles_.fetch_add(1, std::memory_order_relaxed) < consoles_max) {
+        return true;
+    }
+    close_console();
+    return false;
+}
+
 void service::publish(std::size_t worker, const service_progress& share) {
     {
         const std::lock_guard lock(progress_mutex_);
@@ -112,6 +120,7 @@ service_stats service::stats() const noexcept {
         total.sessions_moved += c.sessions_moved.load(std::memory_order_relaxed);
         total.sessions_lost += c.sessions_lost.load(std::memory_order_relaxed);
         total.cancels_forwarded += c.cancels_forwarded.load(std::memory_order_relaxed);
+        total.clients_logged_in += c.clients_logged_in.load(std::memory_order_relaxed);
     }
     return total;
 }

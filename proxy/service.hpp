@@ -25,6 +25,7 @@ struct shard_counters {
     std::atomic<std::uint64_t> sessions_moved{0};
     std::atomic<std::uint64_t> sessions_lost{0};
     std::atomic<std::uint64_t> cancels_forwarded{0};
+    std::atomic<std::uint64_t> clients_logged_in{0};
 
     static void bump(std::atomic<std::uint64_t>& counter) noexcept {
         counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -45,6 +46,10 @@ public:
     void part() noexcept { strangers_.fetch_sub(1, std::memory_order_relaxed); }
     bool try_admit(std::uint32_t clients_max) noexcept;
     void leave() noexcept { clients_.fetch_sub(1, std::memory_order_relaxed); }
+
+    /// A session of the console is no client, and stays a stranger.
+    bool try_open_console(std::uint32_t consoles_max) noexcept;
+    void close_console() noexcept { consoles_.fetch_sub(1, std::memory_order_relaxed); }
 
     /// A worker's share of service_progress; wakes whoever waits if it changed.
     void publish(std::size_t worker, const service_progress& share);
@@ -72,6 +77,7 @@ private:
     const std::size_t id_;
     std::atomic<std::uint32_t> strangers_{0};
     std::atomic<std::uint32_t> clients_{0};
+    std::atomic<std::uint32_t> consoles_{0};
 
     mutable std::mutex progress_mutex_;
     std::condition_variable changed_;

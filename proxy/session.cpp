@@ -3,6 +3,8 @@
 //
 //   start_up -> prove_client -> take_place -> pass_gate -> log_in_client
 //   -> relay (parks: while_parked) -> wind_up
+//
+// Whoever wants the console goes another way after start_up: console_session.cpp.
 
 #include "proxy/session.hpp"
 
@@ -54,6 +56,10 @@ task<void> session::run() {
     bool goes_on = co_await find_source();
     if (goes_on) {
         goes_on = co_await start_up();
+    }
+    if (goes_on && wants_console()) {
+        co_await serve_console();
+        goes_on = false;
     }
     if (goes_on) {
         goes_on = co_await prove_client();
@@ -207,15 +213,26 @@ std::optional<failure> session::parting_words() const {
     return std::nullopt;
 }
 
-/// A FATAL error as the last message. Closing a socket with unread bytes would reset it and could
-/// destroy the message on its way, so what the client still sends is read away for a moment.
+/// A FATAL error as the last message.
 task<void> session::tell_and_close(failure why) {
     std::string message;
     protocol::encode_error_response(message, protocol::severity::fatal, why);
     const steady_time deadline = reactor::now() + goodbye_time;
-    io_result r = co_await write_all(client_, wait_, protocol::as_bytes(message), deadline);
+    const io_result r = co_await write_all(client_, wait_, protocol::as_bytes(message), deadline);
+    if (!r.done()) {
+        client_.shutdown_send();
+        client_.close();
+        co_return;
+    }
+    co_await close_politely(deadline);
+}
+
+/// Closing a socket with unread bytes would reset it and could destroy what is on its way, so what
+/// the client still sends is read away for a moment.
+task<void> session::close_politely(steady_time deadline) {
     client_.shutdown_send();
     std::array<std::uint8_t, goodbye_read_bytes> ignored{};
+    io_result r;
     while (r.done()) {
         r = co_await read_some(client_, wait_, ignored, deadline);
     }
@@ -301,6 +318,7 @@ session_info session::info() const {
     row.waits = waits();
     row.is_admitted = inside_;
     row.is_guarded = is_guarded();
+    row.is_encrypted = client_.is_secure();
     row.is_draining = is_draining() && !farewell_;
     row.moves = moves_;
     row.query = pump_.tap().last_text();
@@ -309,6 +327,10 @@ session_info session::info() const {
         row.user = startup_->user();
         row.database = startup_->database();
         row.application = startup_->find("application_name").value_or("");
+        if (startup_->wants_replication()) {
+            const bool is_logical = startup_->find("replication") == "database";
+            row.replication = is_logical ? "logical" : "physical";
+        }
     }
     if (const auto name = client_sees_.find("application_name")) {
         row.application = *name;

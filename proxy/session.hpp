@@ -8,6 +8,7 @@
 #include "proxy/directive.hpp"
 #include "proxy/leg.hpp"
 #include "proxy/login.hpp"
+#include "proxy/operator_console.hpp"
 #include "proxy/pump.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/session_image.hpp"
@@ -82,6 +83,8 @@ public:
     bool held_back() const noexcept { return held_back_; }
     bool is_guarded() const noexcept { return pump_.guarded(); }
     bool is_draining() const noexcept { return drained_with_.has_value(); }
+    /// Talks to the console; in its startup phase to everybody else.
+    bool is_console() const noexcept { return is_console_; }
     /// Has to park or to stay parked: by the gate, the admitted set or a drain's first pass.
     bool is_held() const noexcept;
     bool works_since_before(steady_time t) const noexcept;
@@ -140,6 +143,7 @@ private:
     task<void> wind_up();
     std::optional<failure> parting_words() const;
     task<void> tell_and_close(failure why);
+    task<void> close_politely(steady_time deadline);
     void on_io(std::uint32_t events) override;  // the client, while it is held in startup
 
     // session_login.cpp: who the client is, to the proxy and to its backend
@@ -155,6 +159,16 @@ private:
     const protocol::user_secret* listed_secret(const service_settings& settings) const;
     std::string give_key(std::int32_t pid, const std::string& real_key);
     bool lacks_credentials() const noexcept { return asked_credentials_ && known_.empty(); }
+
+    // console_session.cpp: a client of the console
+    bool wants_console() const noexcept;
+    std::optional<failure>
+    refuse_console(const service_settings& settings, login_method method) const;
+    task<void> serve_console();
+    task<void> converse(std::shared_ptr<operator_console> asked, operator_console::asker who);
+    task<std::optional<protocol::console_answer>> ask_console(
+        std::shared_ptr<operator_console> asked, operator_console::asker who, std::string statement
+    );
 
     // hold.cpp: at a boundary
     task<void> while_parked();
@@ -233,7 +247,8 @@ private:
     std::optional<farewell> farewell_;
     std::optional<farewell> drained_with_;  ///< what it is told at its next boundary
     bool stranger_ = true;                  ///< see service::try_greet()
-    bool has_place_ = false;                ///< counts against max_connections
+    bool is_console_ = false;
+    bool has_place_ = false;                                ///< counts against max_connections
     std::shared_ptr<const protocol::user_list> looked_up_;  ///< the client's own, or empty
     protocol::credentials known_;      ///< what the client can be logged in with again
     bool answers_for_client_ = false;  ///< with `known_`; else the backend asks the client

@@ -292,6 +292,7 @@ task<bool> session::log_in_client() {
         }
     }
     looked_up_.reset();
+    shard_counters::bump(shard_.counters().clients_logged_in);
     co_return !farewell_.has_value();
 }
 

@@ -16,6 +16,7 @@ struct service_stats {
     std::uint64_t sessions_moved = 0;
     std::uint64_t sessions_lost = 0;
     std::uint64_t cancels_forwarded = 0;
+    std::uint64_t clients_logged_in = 0;
 };
 
 /// How long clients that had sent something waited until their session went on: one count a wait,
