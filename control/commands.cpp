@@ -43,8 +43,10 @@ constexpr command_argument retarget_arguments[] = {
 };
 constexpr command_argument cutover_arguments[] = {
     {.name = "to", .is_required = true, .help = "the new backend"},
-    {.name = "plan", .help = "file with deviations from the configured steps"},
-    {.name = "html", .help = "file that sluicectl writes the report to, as a page"},
+    {.name = "plan", .help = "file with deviations from the configured steps", .is_file = true},
+    {.name = "html",
+     .help = "file that sluicectl writes the report to, as a page",
+     .is_file = true},
     {.name = "dry-run",
      .type = argument_type::flag,
      .help = "print the plan with live readings, change nothing"},
@@ -60,8 +62,10 @@ constexpr command_argument cutover_arguments[] = {
 constexpr auto rollback_arguments = std::span(cutover_arguments).subspan<2>();
 constexpr command_argument preflight_arguments[] = {
     {.name = "to", .is_required = true, .help = "the new backend"},
-    {.name = "html", .help = "file that sluicectl writes the verdicts to, as a page"},
-    {.name = "plan", .help = "file with deviations from the configured steps"},
+    {.name = "html",
+     .help = "file that sluicectl writes the verdicts to, as a page",
+     .is_file = true},
+    {.name = "plan", .help = "file with deviations from the configured steps", .is_file = true},
 };
 constexpr command_argument admit_arguments[] = {
     {.name = "RANGES",
@@ -102,6 +106,9 @@ constexpr command_argument events_arguments[] = {
      .type = argument_type::flag,
      .help = "go on with each new event, until it is interrupted"},
 };
+constexpr command_argument kill_arguments[] = {
+    {.name = "SESSION", .is_required = true, .help = "its number, as in sessions"},
+};
 constexpr command_argument shutdown_arguments[] = {
     {.name = "drain",
      .type = argument_type::flag,
@@ -111,12 +118,14 @@ constexpr command_argument shutdown_arguments[] = {
 constexpr command table[] = {
     {.id = command_id::status,
      .name = "status",
-     .help = "route, gate, sessions and progress of each service"},
+     .help = "route, gate, sessions and progress of each service",
+     .needs = role::viewer},
     {.id = command_id::sessions,
      .name = "sessions",
      .needs_service = true,
      .help = "one row a session, or grouped",
-     .arguments = sessions_arguments},
+     .arguments = sessions_arguments,
+     .needs = role::viewer},
     {.id = command_id::pause,
      .name = "pause",
      .needs_service = true,
@@ -161,7 +170,8 @@ constexpr command table[] = {
     {.id = command_id::events,
      .name = "events",
      .help = "the journal: what was intended and done, oldest first",
-     .arguments = events_arguments},
+     .arguments = events_arguments,
+     .needs = role::viewer},
     {.id = command_id::abort,
      .name = "abort",
      .needs_service = true,
@@ -173,11 +183,18 @@ constexpr command table[] = {
      .arguments = admit_arguments},
     {.id = command_id::reload,
      .name = "reload",
-     .help = "read the configuration file again and apply what needs no restart"},
+     .help = "read the configuration file again and apply what needs no restart",
+     .needs = role::admin},
     {.id = command_id::shutdown,
      .name = "shutdown",
      .help = "end every session with 57P01 and exit",
-     .arguments = shutdown_arguments},
+     .arguments = shutdown_arguments,
+     .needs = role::admin},
+    {.id = command_id::kill,
+     .name = "kill",
+     .needs_service = true,
+     .help = "end one session with 57P01 wherever it is",
+     .arguments = kill_arguments},
 };
 
 failure wrong(std::string message) {
@@ -272,6 +289,11 @@ std::vector<std::string> words(std::string_view text) {
         text.remove_prefix(std::min(text.size(), end + 1));
     }
     return found;
+}
+
+std::string_view to_string(role who) {
+    static constexpr std::string_view names[] = {"none", "viewer", "operator", "admin"};
+    return names[static_cast<std::size_t>(who)];
 }
 
 std::span<const command> commands() {

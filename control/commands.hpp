@@ -35,7 +35,17 @@ enum class command_id : std::uint8_t {
     admit,
     reload,
     shutdown,
+    kill,
 };
+
+/// What somebody who gives commands may do; each may do what those before may, too.
+enum class role : std::uint8_t {
+    none,
+    viewer,     ///< looks
+    operator_,  ///< pauses, moves, admits, ends sessions
+    admin,      ///< reloads and stops the daemon
+};
+std::string_view to_string(role who);
 
 enum class argument_type : std::uint8_t {
     flag,
@@ -52,17 +62,19 @@ struct command_argument {
     std::span<const std::string_view> choices{};  ///< for argument_type::choice
     bool is_required = false;
     std::string_view help;
+    bool is_file = false;  ///< names one of whoever runs sluicectl: not for others
 
     bool is_positional() const { return name.front() >= 'A' && name.front() <= 'Z'; }
 };
 
-/// One row of the table that the control socket and sluicectl share.
+/// One row of the table that the control socket, sluicectl and the console share.
 struct command {
     command_id id;
     std::string_view name;
     bool needs_service = false;  ///< works on one service, which may be left out where there is one
     std::string_view help;
     std::span<const command_argument> arguments{};
+    role needs = role::operator_;
 
     /// Null when the command has no argument of that name.
     const command_argument* find_argument(std::string_view argument) const;
@@ -78,7 +90,7 @@ struct request {
     const command* what = nullptr;
     std::string service;                                        ///< empty = the only one
     std::map<std::string, std::string, std::less<>> arguments;  ///< those that were given
-    std::string asked_by{};  ///< the user at the other end of the control socket
+    std::string asked_by{};  ///< the user at the other end of the control socket or console
 
     bool has(std::string_view argument) const { return arguments.contains(argument); }
     /// The value given, else `otherwise`.

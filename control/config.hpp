@@ -132,6 +132,17 @@ struct cutover_config {
     bool operator==(const cutover_config&) const = default;
 };
 
+/// Who may use the console of a service; nobody listed: there is none.
+struct console_config {
+    std::vector<std::string> admins{};
+    std::vector<std::string> operators{};
+    std::vector<std::string> viewers{};
+    std::vector<std::string> from{};  ///< ranges of addresses; empty: see console_from()
+
+    bool is_open() const { return !admins.empty() || !operators.empty() || !viewers.empty(); }
+    bool operator==(const console_config&) const = default;
+};
+
 struct pins_config {
     currval_policy currval = currval_policy::called;
     bool operator==(const pins_config&) const = default;
@@ -144,6 +155,7 @@ struct service_config {
     std::vector<backend_config> backends;
     std::string route;  ///< a backend's name; the journal overrides it after the first start
     auth_config auth;
+    console_config console;
     client_tls_config tls;
     hold_config hold;
     admin_config admin;

@@ -1,6 +1,6 @@
-// The key tables; those of `cutover` and `checks` have files of their own. A row that is added is
-// parsed, validated, printed, compared at reload and documented; nothing else has to be touched
-// (configs/reference.md is generated from it).
+// The key tables; those of `console`, `cutover` and `checks` have files of their own. A row that is
+// added is parsed, validated, printed, compared at reload and documented; nothing else has to be
+// touched (configs/reference.md is generated from it).
 #include "control/config_keys.hpp"
 
 #include "control/config_rows.hpp"
@@ -212,6 +212,7 @@ const config_key<service> services[] = {
      .doc =
          "Further libpq parameters for that login, such as `sslmode=verify-full`; the keys above "
          "win. No address and no password.",
+     .is_secret = true,
      .set = set_conninfo,
      .show = show_text<service, &service::admin, &admin_config::conninfo>,
      .copy = copy_field<service, &service::admin, &admin_config::conninfo>},
@@ -328,6 +329,7 @@ const config_key<backend_config> backends[] = {
      .doc = "libpq parameters by which the other backend subscribes to this one (`reverse: on`), "
             "over `host`, `port` and `admin`'s user and dbname, such as `host=10.0.0.5 "
             "passfile=/var/lib/postgresql/.pgpass`.",
+     .is_secret = true,
      .set = set_text<backend_config, &backend_config::replication_conninfo>,
      .show = show_text<backend_config, &backend_config::replication_conninfo>},
 };
@@ -340,7 +342,7 @@ std::span<const config_key<config>> global_keys() {
 std::span<const config_key<service_config>> service_keys() {
     static const auto all = [] {
         std::vector<config_key<service>> keys(std::begin(services), std::end(services));
-        for (const auto& part : {cutover_keys(), check_keys()}) {
+        for (const auto& part : {console_keys(), cutover_keys(), check_keys()}) {
             keys.insert(keys.end(), part.begin(), part.end());
         }
         return keys;

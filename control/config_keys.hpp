@@ -22,6 +22,7 @@ struct config_key {
     bool is_reloadable = false;
     bool is_list = false;  ///< a YAML sequence; set() is called for each element
     std::string_view doc = {};
+    bool is_secret = false;  ///< may hold a password: hidden from the console
 
     /// Takes one scalar. Returns what is wrong and what was expected, or nothing.
     std::optional<std::string> (*set)(Target&, std::string_view) = nullptr;

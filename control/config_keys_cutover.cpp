@@ -136,12 +136,14 @@ const config_key<service> rows[] = {
         {.name = "cutover.fence_command",
          .is_reloadable = reloadable,
          .doc = "Shell command that keeps the backend PGSLUICE_FENCED from taking writes, also "
-                "those of the admin login (`fence: command`)."}
+                "those of the admin login (`fence: command`).",
+         .is_secret = true}
     ),
     text_key<service, &service::cutover, &cutover_config::unfence_command>(
         {.name = "cutover.unfence_command",
          .is_reloadable = reloadable,
-         .doc = "Shell command that undoes it; it may be run more than once."}
+         .doc = "Shell command that undoes it; it may be run more than once.",
+         .is_secret = true}
     ),
     number_key<service, 0, 1'000'000'000, &service::cutover, &cutover_config::sequence_margin>(
         {.name = "cutover.sequence_margin",
@@ -187,17 +189,20 @@ const config_key<service> rows[] = {
         {.name = "cutover.before_command",
          .is_reloadable = reloadable,
          .doc = "Shell command between the checks and the first effect; a failure ends the "
-                "cutover."}
+                "cutover.",
+         .is_secret = true}
     ),
     text_key<service, &service::cutover, &cutover_config::after_command>(
         {.name = "cutover.after_command",
          .is_reloadable = reloadable,
-         .doc = "Shell command after the last step; a failure needs an operator (exit 6)."}
+         .doc = "Shell command after the last step; a failure needs an operator (exit 6).",
+         .is_secret = true}
     ),
     text_key<service, &service::cutover, &cutover_config::abort_command>(
         {.name = "cutover.abort_command",
          .is_reloadable = reloadable,
-         .doc = "Shell command after a cutover went back; a failure is reported."}
+         .doc = "Shell command after a cutover went back; a failure is reported.",
+         .is_secret = true}
     ),
     choice_key<service, pinned_policy, &service::cutover, &cutover_config::on_pinned>(
         {.name = "cutover.on_pinned",
@@ -210,7 +215,8 @@ const config_key<service> rows[] = {
         {.name = "cutover.promote_command",
          .is_reloadable = reloadable,
          .doc = "Shell command that promotes the new backend (`kind: physical`); without it "
-                "pg_promote() is called."}
+                "pg_promote() is called.",
+         .is_secret = true}
     ),
 };
 

@@ -7,6 +7,7 @@
 //
 // A section's rules across keys (route names a backend, ...) are checked after its keys were read,
 // at the position of the key they are about.
+#include "control/config_console.hpp"
 #include "control/config_section.hpp"
 #include "control/config_values.hpp"
 #include "control/users.hpp"
@@ -280,6 +281,9 @@ void reader::check_service(service_config& service, section<service_config>& s, 
     s.require("backends", at);
     check_route(service, s, at);
     check_auth(service, s);
+    for (const console_problem& wrong : check_console(service)) {
+        s.error(s.at(wrong.key), s.shown() + "." + wrong.text);
+    }
     check_tls(service, s);
     const bool is_logical = service.replication.kind == replication_kind::logical;
     if (is_logical && service.replication.subscription.empty()) {

@@ -98,6 +98,7 @@ result<std::unique_ptr<daemon>> daemon::start(start_arguments arguments) {
         return socket.error();
     }
     made->socket_ = std::move(*socket);
+    made->console_threads_.start();
     made->watch_names();
     return made;
 }
@@ -108,6 +109,7 @@ daemon::~daemon() {
         service->stop(std::nullopt);
     }
     socket_.reset();
+    console_threads_.stop();
     for (const auto& lookup : secrets_) {
         if (lookup) {
             lookup->stop();
@@ -190,7 +192,7 @@ result<proxy::engine::service_start> daemon::start_of(const service_config& serv
         return state.error();
     }
     auto resolved = resolve_service(
-        service, arguments_.settings.testing, salt_key_, secrets_of(service, in_force_.size())
+        service, arguments_.settings.testing, salt_key_, askers_of(service, in_force_.size())
     );
     if (!resolved) {
         return resolved.error();
@@ -314,7 +316,7 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
     case command_id::pause:
         return service->pause(given, tell);
     case command_id::resume:
-        return service->resume();
+        return service->resume(given.asked_by);
     case command_id::retarget:
         return service->retarget(given, tell);
     case command_id::cutover:
@@ -325,6 +327,8 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return service->preflight(given, tell);
     case command_id::drain:
         return service->drain(given, tell);
+    case command_id::kill:
+        return service->kill(given);
     case command_id::readonly:
         return service->read_only(given, tell);
     case command_id::events:
@@ -409,7 +413,7 @@ outcome daemon::reload() {
     std::vector<std::shared_ptr<const proxy::service_settings>> resolved;
     for (const service_config& service : merged.services) {
         auto one = resolve_service(
-            service, merged.testing, salt_key_, secrets_of(service, resolved.size())
+            service, merged.testing, salt_key_, askers_of(service, resolved.size())
         );
         if (!one) {
             return outcome::of(exit_code::failed, one.error().message);

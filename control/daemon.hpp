@@ -1,12 +1,15 @@
 #pragma once
 
+#include "control/command_threads.hpp"
 #include "control/config.hpp"
+#include "control/console.hpp"
 #include "control/control_socket.hpp"
 #include "control/journal.hpp"
 #include "control/name_refresh.hpp"
 #include "control/operations.hpp"
 #include "control/outcome.hpp"
 #include "control/secret_lookup.hpp"
+#include "control/settings.hpp"
 #include "protocol/secret.hpp"
 #include "proxy/engine.hpp"
 
@@ -58,6 +61,11 @@ private:
     outcome shut_down(const request& given);
     std::shared_ptr<proxy::secret_source> secrets_of(const service_config& service, std::size_t i);
     pg_login secret_login(std::size_t i);
+    service_askers askers_of(const service_config& service, std::size_t i);
+    std::shared_ptr<proxy::operator_console>
+    console_of(const service_config& service, std::size_t i);
+    console_sources sources_of(std::size_t i);
+    std::vector<known_name> names_of(std::size_t i);
     void watch_names();
     bool apply_addresses(const lookup_results& found);
     result<service_operations*> find_service(const std::string& name);
@@ -66,6 +74,9 @@ private:
     std::mutex reload_mutex_;  ///< of arguments_.settings
     /// One a service that has ever had `auth.query`. Sessions hold on to them, too.
     std::vector<std::shared_ptr<secret_lookup>> secrets_;
+    /// One a service that has ever had a console; likewise.
+    std::vector<std::shared_ptr<service_console>> consoles_;
+    command_threads console_threads_;
     std::unique_ptr<journal> log_;
     protocol::secret_key salt_key_;  ///< see salt_key_in()
     service_states states_;

@@ -1,10 +1,13 @@
-// `drain`: sessions end one after the other, each where it can lose nothing.
+// `drain`: sessions end one after the other, each where it can lose nothing; `kill`: one ends at
+// once.
 #include "control/operations.hpp"
 #include "control/report_json.hpp"
 #include "control/settings.hpp"
 #include "control/steps.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 
 namespace pgsluice::control {
 namespace {
@@ -87,6 +90,27 @@ outcome service_operations::drain(const request& given, const progress_sink& tel
                      who + " did not come to a boundary in time and go on",
                      result
                  );
+}
+
+outcome service_operations::kill(const request& given) {
+    const std::string text = given.text("SESSION");
+    proxy::session_id id = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+    if (error != std::errc{} || end != text.data() + text.size()) {
+        return outcome::of(
+            exit_code::usage, "SESSION: \"" + text + "\" is not valid, expected a number"
+        );
+    }
+    const proxy::farewell words{
+        "57P01",
+        "terminating connection due to administrator command",
+        "An operator of service \"" + name() + "\" ended this session.",
+        {}};
+    const std::array ids{id};
+    if (around_.engine.terminate(id_, ids, words) == 0) {
+        return outcome::of(exit_code::refused, "there is no session " + text);
+    }
+    return outcome::done({{"ended", 1}});
 }
 
 }  // namespace pgsluice::control

@@ -166,8 +166,12 @@ result<void> service_operations::append(std::string_view kind, json::object payl
 
 /// Opens the gate whatever the journal says: clients that wait for a full disk help nobody. Without
 /// the record a restart would begin paused.
-void service_operations::reopen(std::string_view why) {
-    (void)append(journal_kinds::resume, {{"why", why}});
+void service_operations::reopen(std::string_view why, std::string_view by) {
+    json::object record{{"why", why}};
+    if (!by.empty()) {
+        record["by"] = by;
+    }
+    (void)append(journal_kinds::resume, std::move(record));
     traffic_.open_gate();
 }
 
@@ -183,8 +187,10 @@ outcome service_operations::pause(const request& given, const progress_sink& tel
         return outcome::done({{"gate", "paused"}, {"already", true}});
     }
     if (was_open) {
-        auto noted =
-            append(journal_kinds::pause, {{"on_timeout", given.text("on-timeout", "resume")}});
+        auto noted = append(
+            journal_kinds::pause,
+            {{"on_timeout", given.text("on-timeout", "resume")}, {"by", given.asked_by}}
+        );
         if (!noted) {
             return outcome::of(exit_code::failed, noted.error().message);
         }
@@ -296,7 +302,7 @@ service_operations::end_blockers(const std::vector<proxy::session_info>& blocker
     );
 }
 
-outcome service_operations::resume() {
+outcome service_operations::resume(const std::string& by) {
     {
         std::unique_lock guard(mutex_);
         if (running_ == "pause") {
@@ -310,7 +316,7 @@ outcome service_operations::resume() {
     }
     const bool was_open = traffic_.gate_open();
     if (!was_open) {
-        reopen("resume");
+        reopen("resume", by);
     }
     return outcome::done({{"gate", gate_word()}, {"already", was_open}});
 }

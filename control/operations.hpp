@@ -57,7 +57,7 @@ public:
     config_pointer settings() const;
 
     outcome pause(const request& given, const progress_sink& tell);
-    outcome resume();
+    outcome resume(const std::string& by = {});
     outcome retarget(const request& given, const progress_sink& tell);
     outcome cutover(const request& given, const progress_sink& tell);
     outcome rollback(const request& given, const progress_sink& tell);
@@ -66,6 +66,8 @@ public:
     /// Refused while another operation runs; a pause that stands is none.
     outcome admit(const request& given);
     outcome drain(const request& given, const progress_sink& tell);
+    /// Also while an operation runs.
+    outcome kill(const request& given);
     outcome read_only(const request& given, const progress_sink& tell);
     outcome sessions(const request& given);
     boost::json::object status();
@@ -112,7 +114,7 @@ private:
     bool interrupt_and_wait(std::string_view why);
 
     result<void> append(std::string_view kind, boost::json::object payload);
-    void reopen(std::string_view why);
+    void reopen(std::string_view why, std::string_view by = {});
 
     outcome park_all(const request& given, bool was_open, const progress_sink& tell);
     outcome pause_is_late(const request& given, bool was_open);

@@ -1,10 +1,12 @@
 // The configuration in the data plane's terms.
 #include "control/settings.hpp"
 
+#include "control/config_console.hpp"
 #include "control/nearest.hpp"
 #include "control/users.hpp"
 #include "proxy/admission.hpp"
 #include "proxy/engine.hpp"
+#include "proxy/operator_console.hpp"
 
 namespace pgsluice::control {
 
@@ -100,7 +102,7 @@ result<resolved_service> resolve_service(
     const service_config& service,
     const testing_config& testing,
     const protocol::secret_key& salt_key,
-    std::shared_ptr<proxy::secret_source> secrets
+    service_askers askers
 ) {
     auto rules = rules_of(service.auth);
     if (!rules) {
@@ -140,7 +142,11 @@ result<resolved_service> resolve_service(
     settings->login = login_method_of(service.auth.method);
     settings->rules = std::move(*rules);
     settings->users = std::move(*users);
-    settings->secrets = std::move(secrets);
+    settings->secrets = std::move(askers.secrets);
+    if (askers.console) {
+        settings->console = std::make_shared<const proxy::console_access>(proxy::console_access{
+            console_from(service.console), std::move(askers.console)});
+    }
     settings->tls = service.tls.mode;
     settings->identity = std::move(*identity);
     settings->max_connections = service.max_connections;

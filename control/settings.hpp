@@ -9,6 +9,10 @@
 #include <string>
 #include <vector>
 
+namespace pgsluice::proxy {
+class operator_console;
+}
+
 namespace pgsluice::control {
 
 /// A service as the workers need it, with every name resolved.
@@ -18,16 +22,21 @@ struct resolved_service {
     std::vector<std::string> unresolved;
 };
 
+/// Whom the workers ask about a service; null: nobody.
+struct service_askers {
+    std::shared_ptr<proxy::secret_source> secrets{};  ///< knows the users who are in no list
+    std::shared_ptr<proxy::operator_console> console{};
+};
+
 /// Resolves names, which takes as long as the resolver takes, and reads the users, which takes some
 /// milliseconds for each plain password where clients are asked for SCRAM. A listen address that
 /// cannot be resolved, users and certificates that cannot be read are failures; backends keep their
-/// places, so a route's index means the same after a reload. `salt_key` as for protocol::user_list;
-/// `secrets` knows the users who are in no list, or is null.
+/// places, so a route's index means the same after a reload. `salt_key` as for protocol::user_list.
 result<resolved_service> resolve_service(
     const service_config& service,
     const testing_config& testing,
     const protocol::secret_key& salt_key,
-    std::shared_ptr<proxy::secret_source> secrets = nullptr
+    service_askers askers = {}
 );
 
 /// `name` is not one of the service's backends: says so, with those there are and the nearest one.

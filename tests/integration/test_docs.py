@@ -27,6 +27,6 @@ def test_tests_that_are_named_exist():
         with open(page) as text:
             for file, test in NAMED.findall(text.read()):
                 named += 1
-                pattern = rf"def {test}\(|TEST\(\w+, {test}\)"
+                pattern = rf"def {test}\(|TEST(_F)?\(\w+, {test}\)"
                 assert any(re.search(pattern, each) for each in texts_of(file)), (page, file, test)
     assert named > 50

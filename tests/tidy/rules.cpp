@@ -16,6 +16,7 @@ constexpr std::array control_sees{
     std::string_view("proxy/engine.hpp"),
     std::string_view("proxy/directive.hpp"),
     std::string_view("proxy/login_rules.hpp"),
+    std::string_view("proxy/operator_console.hpp"),
     std::string_view("proxy/route.hpp"),
     std::string_view("proxy/secret_source.hpp"),
     std::string_view("proxy/stats.hpp"),
@@ -74,8 +75,8 @@ std::string_view refuse_own(std::string_view folder, std::string_view header) {
         return "against the arrows control -> proxy -> protocol";
     }
     if (target == "proxy" && std::ranges::find(control_sees, header) == control_sees.end()) {
-        return "control sees only proxy's engine, admission, directive, login_rules, route, "
-               "secret_source, stats and tls";
+        return "control sees only proxy's engine, admission, directive, login_rules, "
+               "operator_console, route, secret_source, stats and tls";
     }
     return "";
 }

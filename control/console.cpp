@@ -1,0 +1,261 @@
+#include "control/console.hpp"
+
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace pgsluice::control {
+namespace {
+
+namespace json = boost::json;
+using protocol::console_answer;
+
+constexpr std::size_t lines_max = 20;
+
+std::string text_of(const json::value& value) {
+    return value.is_string() ? std::string(value.get_string()) : json::serialize(value);
+}
+
+std::string text_in(const json::object& fields, std::string_view name) {
+    const json::value* const value = fields.if_contains(name);
+    return value == nullptr || value->is_null() ? std::string() : text_of(*value);
+}
+
+/// One of those who kept a command from its end.
+std::string blocker_line(const json::object& who) {
+    std::string line = "pid " + text_in(who, "pid") + ", user " + text_in(who, "user") +
+                       ", database " + text_in(who, "database") + ", application \"" +
+                       text_in(who, "application") + "\", from " + text_in(who, "address") + ", " +
+                       text_in(who, "state");
+    if (const std::string age = text_in(who, "transaction_age_ms"); !age.empty()) {
+        line += " for " + age + " ms";
+    }
+    const std::string query = text_in(who, "query");
+    return query.empty() ? line : line + ": " + query;
+}
+
+/// A check of a preflight that has something to say, or any other line of a report.
+std::string report_line(const json::value& row) {
+    if (!row.is_object()) {
+        return text_of(row);
+    }
+    const json::object& fields = row.get_object();
+    if (fields.contains("pid")) {
+        return blocker_line(fields);
+    }
+    if (fields.contains("check")) {
+        const std::string level = text_in(fields, "level");
+        return level == "ok"
+                   ? std::string()
+                   : level + " " + text_in(fields, "check") + ": " + text_in(fields, "text");
+    }
+    return json::serialize(row);
+}
+
+/// The lists of a result that an operator has to read, one line each.
+std::string lines_of(const json::object& result) {
+    std::string lines;
+    std::size_t count = 0;
+    for (const std::string_view name :
+         {"blockers", "left", "terminated", "errors", "rows", "left_behind", "checks"}) {
+        const json::value* const list = result.if_contains(name);
+        if (list == nullptr || !list->is_array()) {
+            continue;
+        }
+        for (const json::value& row : list->get_array()) {
+            const std::string line = report_line(row);
+            if (!line.empty() && ++count <= lines_max) {
+                lines += (lines.empty() ? "" : "\n") + line;
+            }
+        }
+    }
+    if (count > lines_max) {
+        lines += "\nand " + std::to_string(count - lines_max) + " more";
+    }
+    return lines;
+}
+
+/// What a command that is done has to tell, in one line.
+std::string summary_of(const json::object& result) {
+    if (std::string told = text_in(result, "text"); !told.empty()) {
+        return told;
+    }
+    std::string line;
+    for (const auto& field : result) {
+        if (!field.value().is_array() && !field.value().is_object()) {
+            line += (line.empty() ? "" : ", ") + std::string(field.key()) + " " +
+                    text_of(field.value());
+        }
+    }
+    return line.empty() ? "done" : line;
+}
+
+std::string_view sqlstate_of(exit_code exit) {
+    switch (exit) {
+    case exit_code::usage:
+        return "22023";  // invalid_parameter_value
+    case exit_code::refused:
+        return "55000";  // object_not_in_prerequisite_state
+    case exit_code::deadline:
+        return "57014";  // query_canceled
+    case exit_code::failed:
+        return "40000";  // transaction_rollback: everything is back as it was
+    case exit_code::done:
+    case exit_code::no_daemon:
+    case exit_code::needs_operator:
+        break;
+    }
+    return "58000";  // system_error
+}
+
+/// Texts come from queries and files, and messages end at a zero byte.
+std::string without_zeros(std::string text) {
+    std::replace(text.begin(), text.end(), '\0', ' ');
+    return text;
+}
+
+failure too_busy() {
+    return {
+        "53300",
+        "too many commands at once (" + std::to_string(command_threads::threads_max) + ")",
+        {},
+        "Try again when one of them has ended."};
+}
+
+bool lists(const std::vector<std::string>& users, std::string_view user) {
+    return std::find(users.begin(), users.end(), user) != users.end();
+}
+
+}  // namespace
+
+console_answer console_answer_of(const console_plan& plan, const outcome& ended) {
+    if (!ended.is_done()) {
+        return console_answer::failed(
+            {std::string(sqlstate_of(ended.exit)),
+             without_zeros(ended.error.empty() ? "failed" : ended.error),
+             without_zeros(lines_of(ended.result)),
+             without_zeros(text_in(ended.result, "hint"))}
+        );
+    }
+    console_answer answer = console_answer::done(plan.tag);
+    if (!plan.is_quiet) {
+        answer.notices.push_back(
+            {"00000",
+             without_zeros(summary_of(ended.result)),
+             without_zeros(lines_of(ended.result)),
+             {}}
+        );
+    }
+    return answer;
+}
+
+void service_console::apply(console_config who) {
+    const std::lock_guard lock(mutex_);
+    who_ = std::move(who);
+}
+
+role service_console::role_of(std::string_view user) const {
+    const std::lock_guard lock(mutex_);
+    return lists(who_.admins, user)      ? role::admin
+           : lists(who_.operators, user) ? role::operator_
+           : lists(who_.viewers, user)   ? role::viewer
+                                         : role::none;
+}
+
+result<void> service_console::welcome(const asker& who) {
+    if (role_of(who.user) != role::none) {
+        return {};
+    }
+    return failure{
+        std::string(sqlstate::invalid_authorization),
+        "user \"" + who.user + "\" may not use the console of service \"" + around_.service + "\"",
+        "Its users are listed as console.admin, console.operator and console.viewer.",
+        {}};
+}
+
+result<protocol::console_columns> service_console::describe(std::string_view statement) {
+    const auto plan = plan_statement(statement, around_.service);
+    if (!plan) {
+        return plan.error();
+    }
+    return plan->columns;
+}
+
+std::string service_console::version() const {
+    return PGSLUICE_VERSION "/pgsluice";
+}
+
+void service_console::run(
+    const asker& who, const std::string& statement, std::function<void(console_answer)> done
+) {
+    const bool is_taken = around_.threads.run([this, who, statement, done] {
+        console_answer given;
+        try {
+            given = answer(who, statement);
+        } catch (const std::exception& e) {
+            spdlog::error("console_failed statement=\"{}\" what=\"{}\"", statement, e.what());
+            given = console_answer::failed(
+                {std::string(sqlstate::internal_error), without_zeros(e.what()), {}, {}}
+            );
+        }
+        done(std::move(given));
+    });
+    if (!is_taken) {
+        done(console_answer::failed(too_busy()));
+    }
+}
+
+console_answer service_console::answer(const asker& who, const std::string& statement) const {
+    const auto plan = plan_statement(statement, around_.service);
+    if (!plan) {
+        return console_answer::failed(plan.error());
+    }
+    const role has = role_of(who.user);
+    if (has < plan->needs) {
+        spdlog::warn(
+            "console_refused service={} user={} address={} role={} command={}",
+            around_.service,
+            who.user,
+            who.address,
+            to_string(has),
+            plan->tag
+        );
+        return console_answer::failed(
+            {"42501",
+             "user \"" + who.user + "\" is no " + std::string(to_string(plan->needs)) +
+                 " of service \"" + around_.service + "\"",
+             plan->tag + " needs that role.",
+             {}}
+        );
+    }
+    return execute(*plan, who);
+}
+
+console_answer service_console::execute(const console_plan& plan, const asker& who) const {
+    console_answer answer = console_answer::done(plan.tag);
+    answer.columns = plan.columns;
+    if (const auto* const given = std::get_if<request>(&plan.what)) {
+        request asked = *given;
+        asked.asked_by = who.user + "@" + who.address;
+        return console_answer_of(plan, around_.run(asked, [](const json::object&) {}));
+    }
+    if (const auto* const table = std::get_if<const show_table*>(&plan.what)) {
+        answer.rows = (*table)->rows(around_.sources);
+        for (protocol::console_row& row : answer.rows) {
+            for (auto& value : row) {
+                if (value) {
+                    value = without_zeros(std::move(*value));
+                }
+            }
+        }
+    } else if (const auto* const setting = std::get_if<const driver_setting*>(&plan.what)) {
+        answer.rows = {{std::string((*setting)->value)}};
+    } else if (std::holds_alternative<console_plan::help>(plan.what)) {
+        answer.notices.push_back({"00000", "Console usage", console_help(), {}});
+    }
+    return answer;
+}
+
+}  // namespace pgsluice::control
