@@ -251,6 +251,28 @@ def test_kill_client_ends_the_one(proxy, connect, console):
     assert console.error("KILL_CLIENT 0x1")[0] == "22023"
 
 
+def test_sluicectl_ends_one_session_too(proxy, connect):
+    victim = connect("victim")
+    row = next(r for r in proxy.sessions() if r["application"] == "victim")
+    proxy.ctl("kill", row["id"])
+    assert errors_of(victim.read_to_end()) == ["57P01"]
+    victim.close()
+    proxy.wait_status(lambda s: s["sessions"]["total"] == 0, "the end of the session")
+    assert proxy.ctl("kill", row["id"], check=False)[0] == 4
+    assert proxy.ctl("kill", "victim", check=False)[0] == 2
+
+
+def test_a_cancel_request_interrupts_nothing(proxy, connect):
+    busy = connect()
+    busy.run("BEGIN")
+    with begin(proxy, "PAUSE TIMEOUT 60s") as waiting:
+        proxy.wait_status(lambda s: s["gate"] == "draining", "the pause")
+        waiting.cancel()
+        assert gate(proxy) == "draining"
+        busy.run("COMMIT")
+        assert kinds(waiting.read_ready()) == "CZ"
+
+
 def test_what_has_no_meaning_here_says_why(console):
     for statement in ("SUSPEND", "DISABLE app", "ENABLE app", "RECONNECT", "RECONNECT app",
                       "SHOW FDS", "SHUTDOWN WAIT_FOR_CLIENTS", "SET default_pool_size = 5",

@@ -14,7 +14,8 @@ from support.cluster import as_postgres, die_with_us, free_port, temp_dir, wait_
 from support.console import TRUSTING, Console, console_wire
 from support.gate import connect, open_gate  # noqa: F401  pylint: disable=unused-import
 from support.sluice import REPOSITORY, Sluice
-from support.wire import kinds
+from support.tls import authority, identity  # noqa: F401  pylint: disable=unused-import
+from support.wire import Wire, kinds, startup
 
 PGBOUNCER = "/usr/sbin/pgbouncer"
 JDBC = "/usr/share/java/postgresql.jar"
@@ -224,6 +225,39 @@ def test_unix_sockets(blue, tmp_path):
         with psycopg.connect(host=directory, port=6432, user="ada", dbname="pgbouncer",
                              autocommit=True) as connection:
             assert connection.execute("SHOW VERSION").fetchone()[0].startswith("pgsluice")
+
+
+def test_tls_and_certificates(blue, tmp_path, authority, identity):
+    rules = tmp_path / "hba"
+    rules.write_text("hostssl pgbouncer all 127.0.0.1/32 cert\n")
+    own = authority.issue("ada")
+    os.chmod(own.key, 0o600)
+    service = {**TRUSTING, "auth": {"hba_file": str(rules)},
+               "tls": {"cert": identity.cert, "key": identity.key, "ca": authority.cert}}
+    with Sluice({"blue": blue}, service=service) as proxy:
+        shown = {"sslmode": "require", "sslcert": own.cert, "sslkey": own.key}
+        with Console(proxy, "ada", **shown) as console:
+            assert console.run("SHOW VERSION")
+        with pytest.raises(psycopg2.OperationalError, match="certificate authentication failed"):
+            Console(proxy, "otto", **shown)
+        with pytest.raises(psycopg2.OperationalError, match="no rule lets in"):
+            Console(proxy, "ada", sslmode="disable")
+
+
+def test_a_load_balancer_tells_where_an_operator_comes_from(blue):
+    """Who is trusted over loopback is not trusted behind a balancer on the same machine."""
+    port = free_port()
+    behind = {"address": f"127.0.0.1:{port}", "proxy_protocol": "required",
+              "trusted": ["127.0.0.1"]}
+    with Sluice({"blue": blue}, service=TRUSTING, start=False) as proxy:
+        proxy.service["listen"].append(behind)
+        proxy.write_config()
+        proxy.start()
+        for client, answer in (("10.1.2.3", "E"), ("127.0.0.1", "Z")):
+            with Wire("127.0.0.1", port) as wire:
+                wire.send(f"PROXY TCP4 {client} 127.0.0.1 5 6\r\n".encode(),
+                          startup("ada", "pgbouncer"))
+                assert wire.finish_startup()[-1].kind == answer, client
 
 
 # --- monitoring ---------------------------------------------------------------------------------
