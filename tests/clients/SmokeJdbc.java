@@ -41,7 +41,13 @@ public class SmokeJdbc {
     static Connection connect(String... options) throws SQLException {
         Properties p = new Properties();
         p.setProperty("user", System.getenv("PGUSER"));
-        p.setProperty("sslmode", "disable");
+        p.setProperty("sslmode", System.getenv().getOrDefault("PGSSLMODE", "disable"));
+        if (System.getenv("PGPASSWORD") != null) {
+            p.setProperty("password", System.getenv("PGPASSWORD"));
+        }
+        if (System.getenv("PGSSLROOTCERT") != null) {
+            p.setProperty("sslrootcert", System.getenv("PGSSLROOTCERT"));
+        }
         for (int i = 0; i < options.length; i += 2) {
             p.setProperty(options[i], options[i + 1]);
         }

@@ -15,10 +15,14 @@ TYPED = ("SELECT $1::int8, $2::int8, $3::float8, $4::numeric, $5::text, $6::text
          "$8::date, $9::timestamptz, $10::interval, $11::uuid, $12::int[], $13::bytea")
 
 
+# Without a word of TLS in the environment it would try it first.
+TLS = None if "PGSSLMODE" in os.environ else False
+
+
 async def connect(**settings):
     return await asyncpg.connect(host=os.environ["PGHOST"], port=int(os.environ["PGPORT"]),
                                  user=os.environ["PGUSER"], database=os.environ["PGDATABASE"],
-                                 ssl=False, server_settings=settings)
+                                 ssl=TLS, server_settings=settings)
 
 
 async def eventually(condition, deadline_s=20):
@@ -302,7 +306,7 @@ class Scenarios:
 
 async def pool_of_connections():
     pool = await asyncpg.create_pool(host=os.environ["PGHOST"], port=int(os.environ["PGPORT"]),
-                                     user=os.environ["PGUSER"], ssl=False,
+                                     user=os.environ["PGUSER"], ssl=TLS,
                                      database=os.environ["PGDATABASE"], min_size=2, max_size=4)
     found = await asyncio.gather(*(pool.fetchval("SELECT $1::int * 2", i) for i in range(40)))
     await pool.close()

@@ -11,30 +11,13 @@ from support.cluster import Cluster, wait_until
 from support.fakes import FakeServer
 from support.login import Scram, users_file, verifier
 from support.sluice import Sluice
-from support.tls import Authority, TlsWire, is_asleep
+from support.tls import Authority, TlsWire, is_asleep, only_tls_for
 from support.tls import authority, identity  # noqa: F401  pylint: disable=unused-import
 from support.wire import SSL_REQUEST, Wire, cancel_request, errors_of, frame, query, startup
 
 PASSWORD = "correct horse"
 STARTUP = startup("postgres", "postgres")
 WHETHER_TLS = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
-
-
-def only_tls_for(server, *roles):
-    """These roles have to come by TLS and with a password."""
-    for role in roles:
-        server.query(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRETS[role]}'")
-    with open(server.data + "/pg_hba.conf", "r+") as rules:
-        before = rules.read()
-        rules.seek(0)
-        rules.write("".join(f"hostssl all {role} 127.0.0.1/32 scram-sha-256\n"
-                            f"hostnossl all {role} 127.0.0.1/32 reject\n" for role in roles) +
-                    before)
-    server.reload()
-    wait_until(lambda: server.value("SELECT count(*) FROM pg_hba_file_rules WHERE type = 'hostssl'")
-               >= len(roles), "the rules")
-
-
 SECRETS = {role: verifier(PASSWORD) for role in ("alice", "bob")}
 
 
@@ -42,14 +25,14 @@ SECRETS = {role: verifier(PASSWORD) for role in ("alice", "bob")}
 def blue(authority):
     """Its certificate is for `localhost`, not for its address."""
     with Cluster("blue", **authority.server_settings("blue", hosts="DNS:localhost")) as server:
-        only_tls_for(server, *SECRETS)
+        only_tls_for(server, SECRETS)
         yield server
 
 
 @pytest.fixture(scope="module")
 def green(authority):
     with Cluster("green", **authority.server_settings("green")) as server:
-        only_tls_for(server, *SECRETS)
+        only_tls_for(server, SECRETS)
         yield server
 
 

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from .cluster import temp_dir
+from .cluster import temp_dir, wait_until
 from .wire import SSL_REQUEST, Wire, cancel_request, startup
 
 NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -69,6 +69,21 @@ class Authority:
         if os.geteuid() == 0:
             shutil.chown(made.key, "postgres", "postgres")
         return {"ssl": "on", "ssl_cert_file": made.cert, "ssl_key_file": made.key}
+
+
+def only_tls_for(server, secrets, attributes="LOGIN"):
+    """Makes these roles with their secrets; they have to come by TLS and with a password."""
+    for role, secret in secrets.items():
+        server.query(f"CREATE ROLE {role} {attributes} PASSWORD '{secret}'")
+    with open(os.path.join(server.data, "pg_hba.conf"), "r+") as rules:
+        before = rules.read()
+        rules.seek(0)
+        rules.write("".join(f"hostssl all {role} 127.0.0.1/32 scram-sha-256\n"
+                            f"hostnossl all {role} 127.0.0.1/32 reject\n" for role in secrets) +
+                    before)
+    server.reload()
+    wait_until(lambda: server.value("SELECT count(*) FROM pg_hba_file_rules WHERE type = 'hostssl'")
+               >= len(secrets), "the rules")
 
 
 def is_asleep(server):
