@@ -22,6 +22,9 @@ task<void> session::while_parked() {
 
 /// One thing that can be done now; false when there is nothing but to wait.
 task<bool> session::act_at_boundary() {
+    if (pump_.is_inside_backend_message()) {
+        co_return false;  // a notice or notification of which the rest is on its way
+    }
     if (switch_due_) {
         switch_due_ = false;
         co_await go_over();

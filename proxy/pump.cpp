@@ -63,7 +63,7 @@ void pump::stop() noexcept {
 
 bool pump::at_boundary() const noexcept {
     return state_.at_boundary() && !leaving_ && !client_eof_ && from_client_.between_messages() &&
-           from_backend_.between_messages() && backend_leftover_.empty();
+           to_backend_.empty() && !is_inside_backend_message();
 }
 
 void pump::close() {
@@ -206,8 +206,8 @@ void pump::take_from_client(std::span<std::uint8_t> bytes) {
     } else {
         held_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end());
     }
-    if (visitor.stopped) {
-        holding_ = true;
+    if (closing_) [[unlikely]] {
+        holding_ = holding_ || visitor.stopped;
         if (at_boundary() && !parked_) {
             park();
         } else {
@@ -277,10 +277,14 @@ void pump::after_backend() {
     if (move_every_ != 0 && boundaries_ >= next_move_ && at_boundary()) [[unlikely]] {
         closing_ = true;
     }
-    if (!closing_ || parked_) [[likely]] {
+    if (!closing_) [[likely]] {
         return;
     }
-    if (at_boundary()) {
+    if (parked_) {
+        if (!is_inside_backend_message()) {
+            owner_.on_parked();  // it may have waited for the rest of a message
+        }
+    } else if (at_boundary()) {
         park();
     } else if (holding_ && !state_.answers_will_come()) {
         feed_held();
@@ -337,6 +341,10 @@ void pump::flush(stream& to, std::vector<std::uint8_t>& pending, pump_end if_gon
         }
         if (&to == &client_ && backend_eof_) {
             finish(why_backend_went());
+            return;
+        }
+        if (closing_ && !parked_ && at_boundary()) {
+            park();
             return;
         }
     }

@@ -109,6 +109,11 @@ public:
     bool at_rest() const noexcept { return running_ && !parked_ && at_boundary(); }
     /// A message of our own would stand between two messages, not inside one.
     bool may_tell_client() const noexcept { return from_backend_.between_messages(); }
+    /// A part of what the backend says is still to come, and has to come through here: its
+    /// connection cannot be lent yet. on_parked() is called again when it is there.
+    bool is_inside_backend_message() const noexcept {
+        return !from_backend_.between_messages() || !backend_leftover_.empty();
+    }
     /// The last thing the backend said was an error: the client knows why it went.
     bool backend_said_why() const noexcept { return error_last_; }
     bool backend_over() const noexcept { return backend_eof_; }

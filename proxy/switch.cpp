@@ -235,7 +235,8 @@ task<void> session::move_in_place() {
                 "test move failed session={} code={} why=\"{}\"", id_, reason.code, reason.text
             );
         }
-        if (why_not.empty() && pump_.end() == pump_end::none && !farewell_) {
+        const bool is_quiet = !pump_.is_inside_backend_message();
+        if (why_not.empty() && pump_.end() == pump_end::none && !farewell_ && is_quiet) {
             pump_.lend_backend();
             co_await carry_notifications(true);
             adopt_spare();
@@ -251,8 +252,8 @@ task<void> session::move_in_place() {
 }
 
 task<void> session::close_private_statements() {
-    if (!has_private_statements_) {
-        co_return;
+    if (!has_private_statements_ || pump_.is_inside_backend_message()) {
+        co_return;  // what waits for the rest of a message is tidied another time
     }
     has_private_statements_ = false;
     pump_.lend_backend();
