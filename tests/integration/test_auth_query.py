@@ -77,6 +77,17 @@ def test_whoever_may_log_in_to_the_server_may_here(method, servers):
         assert error_of(proxy) == ""
 
 
+def test_an_expired_role_is_not_let_in_to_a_server_that_asks_nobody():
+    """Nobody but the proxy looks at VALID UNTIL then (CVE-2025-2291)."""
+    with Cluster("asks nobody") as trusting:
+        for role, until in (("late", "2001-01-01"), ("timely", "infinity")):
+            trusting.query(f"CREATE ROLE {role} LOGIN PASSWORD '{verifier(PASSWORD)}' "
+                           f"VALID UNTIL '{until}'")
+        with proxy_with({"blue": trusting}) as proxy:
+            assert error_of(proxy, "timely") == ""
+            assert refusal("late") in error_of(proxy, "late")
+
+
 @pytest.mark.parametrize("method", ["scram-sha-256", "passthrough"])
 def test_sessions_move_without_a_list_of_users(method, servers):
     with (proxy_with(servers, method) as proxy,

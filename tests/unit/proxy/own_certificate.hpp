@@ -10,14 +10,15 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unistd.h>
 
 namespace pgsluice::proxy {
 
-/// A self-signed certificate for `localhost` and its key, in files that go with it.
+/// A self-signed certificate and its key, in files that go with it.
 class own_certificate {
 public:
-    own_certificate() {
+    explicit own_certificate(std::string_view common_name = "localhost") {
         const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
             EVP_EC_gen("P-256"), &EVP_PKEY_free
         );
@@ -29,8 +30,9 @@ public:
         X509_gmtime_adj(X509_getm_notAfter(made.get()), a_day_s);
         X509_set_pubkey(made.get(), key.get());
         X509_NAME* const name = X509_get_subject_name(made.get());
-        const auto* const host = reinterpret_cast<const unsigned char*>("localhost");
-        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, host, -1, -1, 0);
+        const auto* const text = reinterpret_cast<const unsigned char*>(common_name.data());
+        const int bytes = static_cast<int>(common_name.size());
+        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, text, bytes, -1, 0);
         X509_set_issuer_name(made.get(), name);
         PGSLUICE_ASSERT(X509_sign(made.get(), key.get(), EVP_sha256()) > 0);
         cert_ = file([&](std::FILE* out) { return PEM_write_X509(out, made.get()); });

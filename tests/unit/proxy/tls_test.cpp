@@ -51,6 +51,17 @@ protected:
         ASSERT_TRUE(is_up) << end_.tls()->why();
     }
 
+    /// The name that the server takes the client for, which shows a certificate for `name`.
+    std::optional<std::string> name_seen(std::string_view name) {
+        const own_certificate shown(name);
+        SSL_use_certificate_file(client_, shown.cert().c_str(), SSL_FILETYPE_PEM);
+        SSL_use_PrivateKey_file(client_, shown.key().c_str(), SSL_FILETYPE_PEM);
+        identity_ =
+            *tls_context::for_clients(certificate_.cert(), certificate_.key(), shown.cert());
+        shake_hands();
+        return end_.tls()->peer_name();
+    }
+
     void say(const std::string& text) {
         ASSERT_EQ(
             SSL_write(client_, text.data(), static_cast<int>(text.size())),
@@ -257,6 +268,15 @@ TEST_F(TlsStream, AnAnswerToAKeyUpdateThatHasToWaitDoesNotLoseBytes) {
 TEST_F(TlsStream, TheClientHearsWhichProtocolIsSpoken) {
     shake_hands();
     EXPECT_TRUE(end_.tls()->has_agreed_protocol());
+}
+
+TEST_F(TlsStream, TheNameOfACertificateIsTheClients) {
+    EXPECT_EQ(name_seen("alice"), "alice");
+}
+
+TEST_F(TlsStream, TheNameOfACertificateIsNoneWithANulInIt) {
+    const std::string_view name("alice\0.evil.example", 19);
+    EXPECT_EQ(name_seen(name), std::nullopt) << "CVE-2009-4034";
 }
 
 TEST_F(TlsStream, ACertificateThatIsNotTrustedEndsTheHandshakeWithAReason) {
