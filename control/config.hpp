@@ -143,6 +143,13 @@ struct console_config {
     bool operator==(const console_config&) const = default;
 };
 
+/// By client address and minute; 0: no limit.
+struct limits_config {
+    std::uint32_t failed_logins = 0;
+    std::uint32_t unknown_cancels = 1'000;
+    bool operator==(const limits_config&) const = default;
+};
+
 struct pins_config {
     currval_policy currval = currval_policy::called;
     bool operator==(const pins_config&) const = default;
@@ -162,6 +169,7 @@ struct service_config {
     replication_config replication;
     cutover_config cutover;
     pins_config pins;
+    limits_config limits;
     check_levels checks;  ///< those that differ from the table of checks
     std::uint32_t max_connections = 10'000;
     std::chrono::milliseconds connect_timeout{5'000};

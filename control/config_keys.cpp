@@ -342,7 +342,7 @@ std::span<const config_key<config>> global_keys() {
 std::span<const config_key<service_config>> service_keys() {
     static const auto all = [] {
         std::vector<config_key<service>> keys(std::begin(services), std::end(services));
-        for (const auto& part : {console_keys(), cutover_keys(), check_keys()}) {
+        for (const auto& part : {limit_keys(), console_keys(), cutover_keys(), check_keys()}) {
             keys.insert(keys.end(), part.begin(), part.end());
         }
         return keys;

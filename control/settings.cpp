@@ -150,6 +150,8 @@ result<resolved_service> resolve_service(
     settings->tls = service.tls.mode;
     settings->identity = std::move(*identity);
     settings->max_connections = service.max_connections;
+    settings->failed_logins_max = service.limits.failed_logins;
+    settings->unknown_cancels_max = service.limits.unknown_cancels;
     settings->moves_in_flight = service.moves_in_flight;
     settings->move_every = testing.move_every;
     settings->pins_defined_currval = service.pins.currval == currval_policy::defined;

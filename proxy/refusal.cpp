@@ -20,6 +20,15 @@ failure too_many_clients(const service_settings& settings) {
         {}};
 }
 
+failure too_many_failures(const service_settings& settings) {
+    return {
+        std::string(sqlstate::invalid_authorization),
+        "too many failed logins from this address",
+        "The limit of service \"" + settings.name + "\" is limits.failed_logins = " +
+            std::to_string(settings.failed_logins_max) + " a minute.",
+        "Try again in a minute, with the right password."};
+}
+
 failure held_too_long(const service_settings& settings, hold_reason why) {
     const std::string service = "service \"" + settings.name + "\"";
     const std::string limit = " within " + in_seconds(settings.hold_timeout);

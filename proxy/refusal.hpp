@@ -41,6 +41,9 @@ failure no_login_rule(
     bool is_encrypted
 );
 
+/// 28000, for clients of an address from which service_settings::failed_logins_max have failed.
+failure too_many_failures(const service_settings& settings);
+
 /// 57P03, for a client whose secret could not be looked up (service_settings::secrets).
 failure no_lookup(const service_settings& settings);
 

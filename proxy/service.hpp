@@ -1,6 +1,7 @@
 #pragma once
 
 #include "proxy/directive.hpp"
+#include "proxy/failure_limit.hpp"
 #include "proxy/route.hpp"
 #include "proxy/stats.hpp"
 
@@ -51,6 +52,10 @@ public:
     bool try_open_console(std::uint32_t consoles_max) noexcept;
     void close_console() noexcept { consoles_.fetch_sub(1, std::memory_order_relaxed); }
 
+    /// What clients get wrong, by address.
+    failure_limit& failed_logins() noexcept { return failed_logins_; }
+    failure_limit& unknown_cancels() noexcept { return unknown_cancels_; }
+
     /// A worker's share of service_progress; wakes whoever waits if it changed.
     void publish(std::size_t worker, const service_progress& share);
     service_progress progress() const;
@@ -78,6 +83,8 @@ private:
     std::atomic<std::uint32_t> strangers_{0};
     std::atomic<std::uint32_t> clients_{0};
     std::atomic<std::uint32_t> consoles_{0};
+    failure_limit failed_logins_;
+    failure_limit unknown_cancels_;
 
     mutable std::mutex progress_mutex_;
     std::condition_variable changed_;

@@ -146,6 +146,12 @@ private:
     task<void> close_politely(steady_time deadline);
     void on_io(std::uint32_t events) override;  // the client, while it is held in startup
 
+    // session_limits.cpp: what is ignored from an address for a while
+    bool may_cancel() const;
+    void count_unknown_cancel();
+    bool may_log_in() const;
+    void count_failed_login(const failure& why);
+
     // session_login.cpp: who the client is, to the proxy and to its backend
     task<bool> prove_client();
     std::optional<failure> refuse_login(login_method method) const;

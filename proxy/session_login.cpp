@@ -121,7 +121,9 @@ std::optional<failure> session::refuse_login(login_method method) const {
 task<bool> session::prove_client() {
     const auto settings = shard_.settings_snapshot();
     const login_method method = choose_login(*settings);
-    if (auto refused = refuse_login(method)) {
+    auto refused =
+        may_log_in() ? refuse_login(method) : std::optional(refusal::too_many_failures(*settings));
+    if (refused) {
         login_failure what{.why = std::move(*refused)};
         co_await tell_login_failed(std::move(what), {});
         co_return false;
@@ -196,6 +198,7 @@ task<void> session::tell_login_failed(login_failure what, std::string where) {
         co_return;
     }
     failure& why = what.why;
+    count_failed_login(why);
     // Only of users who are listed: anybody can put anything into a name.
     spdlog::info(
         "login failed service={} session={} address={} sqlstate={} why=\"{}\"",

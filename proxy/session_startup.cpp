@@ -161,8 +161,9 @@ task<void> session::refuse_startup(std::string what) {
 /// one when the server has acted, so that the client's connection closes no sooner than it would.
 task<void> session::forward_cancel(protocol::CancelRequest request) {
     worker& here = shard_.home();
-    const auto target = here.cancels().find(request.pid, request.key);
+    const auto target = may_cancel() ? here.cancels().find(request.pid, request.key) : std::nullopt;
     if (!target) {
+        count_unknown_cancel();
         co_return;
     }
     const cancel_target to = *target;

@@ -120,8 +120,8 @@ TEST(ConfigErrors, UnknownKeysNameTheNearestOne) {
         errors_of_service("    hodl: {timeout: 1s}\n"),
         ElementsAre("f:6:5: unknown key \"hodl\" in services.app, expected listen, route, auth, "
                     "tls, hold, admin, replication, pins, max_connections, connect_timeout, "
-                    "login_timeout, moves_in_flight, console, cutover, checks or backends; did you "
-                    "mean \"hold\"?")
+                    "login_timeout, moves_in_flight, limits, console, cutover, checks or backends; "
+                    "did you mean \"hold\"?")
     );
     EXPECT_THAT(
         errors_of_service("    hold: {timeuot: 1s}\n"),

@@ -1,0 +1,47 @@
+// What clients of one address may get wrong before nothing of theirs is looked at for a while:
+// passwords, and the keys of cancel requests.
+
+#include "proxy/refusal.hpp"
+#include "proxy/session.hpp"
+#include "proxy/shard.hpp"
+
+#include <spdlog/spdlog.h>
+
+namespace pgsluice::proxy {
+
+bool session::may_cancel() const {
+    const std::uint32_t max = shard_.settings().unknown_cancels_max;
+    return !shard_.shared().unknown_cancels().is_reached(source_, max, reactor::now());
+}
+
+void session::count_unknown_cancel() {
+    const std::uint32_t max = shard_.settings().unknown_cancels_max;
+    if (shard_.shared().unknown_cancels().count(source_, max, reactor::now())) {
+        spdlog::warn(
+            "cancel_limit_reached service={} address={} (unknown keys; ignored for a minute)",
+            shard_.settings().name,
+            address_
+        );
+    }
+}
+
+bool session::may_log_in() const {
+    const std::uint32_t max = shard_.settings().failed_logins_max;
+    return !shard_.shared().failed_logins().is_reached(source_, max, reactor::now());
+}
+
+/// Class 28 is about who somebody is; whatever else goes wrong is not the client's doing, nor is
+/// what goes wrong at the backend for a client that has shown who it is.
+void session::count_failed_login(const failure& why) {
+    const std::uint32_t max = shard_.settings().failed_logins_max;
+    const bool is_its_doing = !answers_for_client_ && why.sqlstate.starts_with("28");
+    if (is_its_doing && shard_.shared().failed_logins().count(source_, max, reactor::now())) {
+        spdlog::warn(
+            "login_limit_reached service={} address={} (refused for a minute)",
+            shard_.settings().name,
+            address_
+        );
+    }
+}
+
+}  // namespace pgsluice::proxy
