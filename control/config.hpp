@@ -18,7 +18,7 @@ namespace pgsluice::control {
 
 enum class log_level : std::uint8_t { debug, info, warn, error };
 enum class log_format : std::uint8_t { text, json };
-enum class auth_method : std::uint8_t { passthrough, trust, scram_sha_256, md5 };
+enum class auth_method : std::uint8_t { passthrough, trust, scram_sha_256, md5, peer };
 enum class replication_kind : std::uint8_t { none, physical, logical };
 /// What a cutover does with sessions that cannot be moved.
 enum class pinned_policy : std::uint8_t { abort, terminate, wait };
@@ -53,8 +53,9 @@ struct backend_config {
 struct auth_config {
     auth_method method = auth_method::passthrough;
     std::string users_file{};
-    std::string hba_file{};  ///< not empty: it decides instead of `method`
-    std::string query{};     ///< empty: nobody is looked up
+    std::string hba_file{};    ///< not empty: it decides instead of `method`
+    std::string ident_file{};  ///< the maps that records of `hba_file` name
+    std::string query{};       ///< empty: nobody is looked up
     std::chrono::milliseconds query_max_age{60'000};
     std::string query_user{};  ///< empty: admin.user
     std::string query_dbname{};

@@ -93,8 +93,8 @@ template <>
 inline constexpr std::array<std::string_view, 2> choice_names<proxy_protocol_mode> = {
     "off", "required"};
 template <>
-inline constexpr std::array<std::string_view, 4> choice_names<auth_method> = {
-    "passthrough", "trust", "scram-sha-256", "md5"};
+inline constexpr std::array<std::string_view, 5> choice_names<auth_method> = {
+    "passthrough", "trust", "scram-sha-256", "md5", "peer"};
 template <>
 inline constexpr std::array<std::string_view, 4> choice_names<proxy::client_tls> = {
     "disable", "allow", "prefer", "require"};

@@ -86,12 +86,14 @@ const config_key<service> services[] = {
              "knows. Obligatory where there are several backends."}
     ),
     {.name = "auth.method",
-     .type = "passthrough | trust | scram-sha-256 | md5",
+     .type = "passthrough | trust | scram-sha-256 | md5 | peer",
      .initial = "passthrough",
      .is_reloadable = reloadable,
-     .doc = "Who asks a client for its password: with `passthrough` the backend, whose questions "
-            "are relayed; with `scram-sha-256` and `md5` the proxy; with `trust` the backend, and "
-            "that only of users for whom nothing is known to answer. See docs/authentication.md.",
+     .doc =
+         "Who asks a client for its password: with `passthrough` the backend, whose questions "
+         "are relayed; with `scram-sha-256` and `md5` the proxy; with `trust` the backend, and "
+         "that only of users for whom nothing is known to answer; with `peer` the operating system "
+         "says who is at the other end of a unix socket. See docs/authentication.md.",
      .set = set_auth,
      .show = show_choice<service, auth_method, &service::auth, &auth_config::method>,
      .copy = copy_field<service, &service::auth, &auth_config::method>},
@@ -112,6 +114,14 @@ const config_key<service> services[] = {
      .set = set_hba_file,
      .show = show_text<service, &service::auth, &auth_config::hba_file>,
      .copy = copy_field<service, &service::auth, &auth_config::hba_file>},
+    {.name = "auth.ident_file",
+     .type = "path",
+     .is_reloadable = reloadable,
+     .doc = "The user name maps that records of `hba_file` name (`cert map=NAME`, `peer "
+            "map=NAME`), in the format of pg_ident.conf; each reload reads it again.",
+     .set = set_ident_file,
+     .show = show_text<service, &service::auth, &auth_config::ident_file>,
+     .copy = copy_field<service, &service::auth, &auth_config::ident_file>},
     text_key<service, &service::auth, &auth_config::query>(
         {.name = "auth.query",
          .is_reloadable = reloadable,

@@ -149,10 +149,6 @@ std::vector<std::string> show_trusted(const listen_config& target) {
 }
 
 problem set_auth(service_config& target, std::string_view text) {
-    if (text == "peer") {
-        return "auth method \"peer\" is not implemented in this version, expected " +
-               one_of(choice_names<auth_method>);
-    }
     if (text == "cert" || text == "reject") {
         return "auth method \"" + std::string(text) +
                "\" is for some connections only, expected it in a file named by \"hba_file\"";
@@ -183,6 +179,17 @@ problem set_hba_file(service_config& target, std::string_view text) {
         return std::nullopt;
     }
     const auto read = read_login_rules(target.auth.hba_file);
+    return read ? std::nullopt : problem(read.error().message);
+}
+
+problem set_ident_file(service_config& target, std::string_view text) {
+    using file = auth_config;
+    if (auto wrong =
+            set_text<service_config, &service_config::auth, &file::ident_file>(target, text)) {
+        return wrong;
+    }
+    const auto read =
+        text.empty() ? result<proxy::user_maps>() : read_user_maps(target.auth.ident_file);
     return read ? std::nullopt : problem(read.error().message);
 }
 

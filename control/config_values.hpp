@@ -31,6 +31,7 @@ problem set_auth(service_config& target, std::string_view text);
 /// Reads the file, too, and forgets what is in it.
 problem set_users_file(service_config& target, std::string_view text);
 problem set_hba_file(service_config& target, std::string_view text);
+problem set_ident_file(service_config& target, std::string_view text);
 /// libpq's own parser judges the text; passwords and addresses are refused, they belong elsewhere.
 problem set_conninfo(service_config& target, std::string_view text);
 

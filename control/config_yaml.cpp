@@ -213,6 +213,14 @@ void reader::check_rules(const service_config& service, section<service_config>&
         lacks(method::scram_sha_256, what);
         lacks(method::md5, what);
     }
+    const auto maps = service.auth.ident_file.empty() ? result<proxy::user_maps>()
+                                                      : read_user_maps(service.auth.ident_file);
+    for (const auto& [name, line] : rules->maps()) {
+        if (maps && !maps->has(name)) {
+            const std::string where = path + ":" + std::to_string(line);
+            s.error(at, where + ": map \"" + name + "\" is not there, expected it in ident_file");
+        }
+    }
     if (service.tls.cert.empty() || service.tls.ca.empty()) {
         lacks(method::cert, "asks for certificates, expected \"tls.cert\" and \"tls.ca\"");
     }

@@ -22,6 +22,8 @@ proxy::login_method login_method_of(auth_method method) {
         return proxy::login_method::scram_sha_256;
     case auth_method::md5:
         return proxy::login_method::md5;
+    case auth_method::peer:
+        return proxy::login_method::peer;
     }
     return proxy::login_method::passthrough;
 }
@@ -56,6 +58,31 @@ result<shared_rules> rules_of(const auth_config& auth) {
         return rules.error();
     }
     return shared_rules(std::make_shared<const proxy::login_rules>(std::move(*rules)));
+}
+
+using shared_maps = std::shared_ptr<const proxy::user_maps>;
+
+/// Every map that a record names has to be there: it would let nobody in, and look as if it did.
+result<shared_maps> maps_of(const auth_config& auth, const proxy::login_rules* rules) {
+    shared_maps maps;
+    if (!auth.ident_file.empty()) {
+        auto read = read_user_maps(auth.ident_file);
+        if (!read) {
+            return read.error();
+        }
+        maps = std::make_shared<const proxy::user_maps>(std::move(*read));
+    }
+    for (const auto& [name, line] : rules ? rules->maps() : proxy::login_rules::named_maps{}) {
+        if (!maps || !maps->has(name)) {
+            return failure{
+                "F0000",
+                auth.hba_file + ":" + std::to_string(line) + ": map \"" + name +
+                    "\" is not in auth.ident_file",
+                {},
+                {}};
+        }
+    }
+    return maps;
 }
 
 result<proxy::tls_context::pointer> identity_of(const client_tls_config& tls) {
@@ -108,6 +135,10 @@ result<resolved_service> resolve_service(
     if (!rules) {
         return rules.error();
     }
+    auto maps = maps_of(service.auth, rules->get());
+    if (!maps) {
+        return maps.error();
+    }
     auto users = users_of(service.auth, rules->get(), salt_key);
     if (!users) {
         return users.error();
@@ -141,6 +172,7 @@ result<resolved_service> resolve_service(
     }
     settings->login = login_method_of(service.auth.method);
     settings->rules = std::move(*rules);
+    settings->maps = std::move(*maps);
     settings->users = std::move(*users);
     settings->secrets = std::move(askers.secrets);
     if (askers.console) {

@@ -60,18 +60,31 @@ result<void> read_users(const std::string& path, protocol::user_list& users) {
     return {};
 }
 
-result<proxy::login_rules> read_login_rules(const std::string& path) {
+namespace {
+
+template <class Rules>
+result<Rules> read_rules(const std::string& path) {
     const auto text = read_file(path);
     if (!text) {
         return text.error();
     }
-    auto parsed = proxy::login_rules::parse(*text);
+    auto parsed = Rules::parse(*text);
     if (!parsed) {
         failure why = parsed.error();
         why.message = path + ":" + why.message;
         return why;
     }
     return parsed;
+}
+
+}  // namespace
+
+result<proxy::login_rules> read_login_rules(const std::string& path) {
+    return read_rules<proxy::login_rules>(path);
+}
+
+result<proxy::user_maps> read_user_maps(const std::string& path) {
+    return read_rules<proxy::user_maps>(path);
 }
 
 result<protocol::secret_key> salt_key_in(const std::string& state_dir) {

@@ -4,6 +4,7 @@
 #include "protocol/secret.hpp"
 #include "protocol/userlist.hpp"
 #include "proxy/login_rules.hpp"
+#include "proxy/user_maps.hpp"
 
 #include <string>
 
@@ -15,6 +16,9 @@ result<void> read_users(const std::string& path, protocol::user_list& users);
 
 /// Reads `auth.hba_file`. Failures begin with the path and, where a line is wrong, `:LINE`.
 result<proxy::login_rules> read_login_rules(const std::string& path);
+
+/// Reads `auth.ident_file`. Failures as of read_login_rules().
+result<proxy::user_maps> read_user_maps(const std::string& path);
 
 /// The random key behind what users who are not listed are answered, made in the state directory at
 /// the first start: if it changed, clients could tell by their answers who is listed and who not.

@@ -107,7 +107,7 @@ task<void> session::serve_console() {
     is_console_ = true;
     const auto settings = shard_.settings_snapshot();
     // Between this look at the settings and prove_client()'s own nothing else runs.
-    if (auto refused = refuse_console(*settings, choose_login(*settings))) {
+    if (auto refused = refuse_console(*settings, choose_login(*settings).method)) {
         login_failure what{.why = std::move(*refused)};
         co_await tell_login_failed(std::move(what), {});
         co_return;

@@ -2,6 +2,8 @@
 
 #include "proxy/login_rules.hpp"
 
+#include "proxy/config_records.hpp"
+
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
@@ -9,20 +11,6 @@
 #include <cstring>
 
 namespace pgsluice::proxy {
-
-/// One word of a list; a quoted one is never a keyword.
-struct login_rules::word {
-    std::string text;
-    bool is_quoted = false;
-
-    bool is(std::string_view keyword) const { return !is_quoted && text == keyword; }
-};
-
-/// One line (or several, joined by backslashes): fields, each a list of words.
-struct login_rules::record {
-    std::size_t line = 0;
-    std::vector<std::vector<word>> fields;
-};
 
 namespace {
 
@@ -37,11 +25,12 @@ constexpr std::array method_names{
     method_name{"scram-sha-256", login_method::scram_sha_256},
     method_name{"md5", login_method::md5},
     method_name{"cert", login_method::cert},
+    method_name{"peer", login_method::peer},
     method_name{"passthrough", login_method::passthrough},
 };
 
 constexpr std::string_view expected_methods =
-    "expected trust, reject, scram-sha-256, md5, cert or passthrough (then the backend asks)";
+    "expected trust, reject, scram-sha-256, md5, cert, peer or passthrough (then the backend asks)";
 
 failure wrong(std::string message) {
     return {"F0000", std::move(message), {}, {}};  // config_file_error
@@ -49,29 +38,6 @@ failure wrong(std::string message) {
 
 failure wrong(std::string_view text, std::string_view how) {
     return wrong("\"" + std::string(text) + "\" " + std::string(how));
-}
-
-bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
-}
-
-/// Reads the word at `at` and leaves that behind it; false when a quote is not closed.
-bool read_word(std::string_view text, std::size_t& at, std::string& word, bool& is_quoted) {
-    bool is_in_quotes = false;
-    for (; at < text.size() && text[at] != '\n'; ++at) {
-        const char c = text[at];
-        if (c == '"' && is_in_quotes && at + 1 < text.size() && text[at + 1] == '"') {
-            word += text[++at];
-        } else if (c == '"') {
-            is_in_quotes = !is_in_quotes;
-            is_quoted = true;
-        } else if (!is_in_quotes && (is_blank(c) || c == ',' || c == '#')) {
-            break;
-        } else {
-            word += c;
-        }
-    }
-    return !is_in_quotes;
 }
 
 /// Bits of a mask such as 255.255.0.0; nullopt when it is none.
@@ -151,13 +117,23 @@ bool login_rules::rule::matches(const login_attempt& who) const {
            databases.has(who.database);
 }
 
-std::optional<login_method> login_rules::find(const login_attempt& who) const {
+std::optional<login_rules::verdict> login_rules::find(const login_attempt& who) const {
     for (const rule& each : rules_) {
         if (each.matches(who)) {
-            return each.method;
+            return verdict{each.method, each.map};
         }
     }
     return std::nullopt;
+}
+
+login_rules::named_maps login_rules::maps() const {
+    named_maps named;
+    for (const rule& each : rules_) {
+        if (!each.map.empty()) {
+            named.emplace_back(each.map, each.line);
+        }
+    }
+    return named;
 }
 
 std::size_t login_rules::line_of(login_method method) const noexcept {
@@ -173,55 +149,10 @@ bool login_rules::has(login_method method) const noexcept {
     return line_of(method) != 0;
 }
 
-/// Blanks end a field, commas a word of it, unless they are quoted; "" within quotes is a quote; #
-/// begins a comment; a backslash at the end of a line joins the next one.
-result<std::vector<login_rules::record>> login_rules::split(std::string_view text) {
-    std::vector<record> records;
-    record now{1, {}};
-    std::size_t line = 1;
-    bool goes_on = false;  // a comma: the next word belongs to the same field
-    const auto finish = [&] {
-        if (!now.fields.empty()) {
-            records.push_back(std::move(now));
-        }
-        now = {line + 1, {}};
-        goes_on = false;
-    };
-    for (std::size_t at = 0; at < text.size();) {
-        const char c = text[at];
-        if (c == '\n') {
-            finish();
-            ++line;
-            ++at;
-        } else if (c == '\\' && at + 1 < text.size() && text[at + 1] == '\n') {
-            ++line;
-            at += 2;
-        } else if (c == '#') {
-            at = std::min(text.find('\n', at), text.size());
-        } else if (is_blank(c)) {
-            ++at;
-        } else if (c == ',') {
-            goes_on = !now.fields.empty();
-            ++at;
-        } else {
-            word next;
-            if (!read_word(text, at, next.text, next.is_quoted)) {
-                return wrong(std::to_string(line) + ": a quote is not closed");
-            }
-            if (!goes_on) {
-                now.fields.emplace_back();
-            }
-            now.fields.back().push_back(std::move(next));
-            goes_on = false;
-        }
-    }
-    finish();
-    return records;
-}
-
-result<login_rules::names> login_rules::read_names(const std::vector<word>& words, bool are_users) {
+result<login_rules::names>
+login_rules::read_names(const std::vector<record_word>& words, bool are_users) {
     names read;
-    for (const word& each : words) {
+    for (const record_word& each : words) {
         if (each.is("all")) {
             read.is_all = true;
         } else if (!are_users && each.is("sameuser")) {
@@ -245,8 +176,8 @@ result<login_rules::names> login_rules::read_names(const std::vector<word>& word
 
 /// Leaves `field` behind the address, and behind its mask where there is one.
 result<std::optional<address_set>>
-login_rules::read_address(const record& from, std::size_t& field) {
-    const std::vector<word>& words = from.fields[field++];
+login_rules::read_address(const config_record& from, std::size_t& field) {
+    const std::vector<record_word>& words = from.fields[field++];
     if (words.size() != 1) {
         return wrong("there are several addresses, expected one");
     }
@@ -276,10 +207,27 @@ login_rules::read_address(const record& from, std::size_t& field) {
     return std::optional(std::move(*set));
 }
 
-result<login_rules::rule> login_rules::read(const record& from) {
+/// `map=NAME` is the only one; servers have others, which would be missed.
+result<void> login_rules::read_options(const config_record& from, std::size_t field, rule& made) {
+    const bool is_named = made.method == login_method::cert || made.method == login_method::peer;
+    for (; field < from.fields.size(); ++field) {
+        const std::string& text = from.fields[field][0].text;
+        constexpr std::string_view map = "map=";
+        if (!is_named || !text.starts_with(map) || text.size() == map.size()) {
+            return wrong(
+                text,
+                is_named ? "is an option, expected map=NAME or none" : "is an option, expected none"
+            );
+        }
+        made.map = text.substr(map.size());
+    }
+    return {};
+}
+
+result<login_rules::rule> login_rules::read(const config_record& from) {
     rule made;
     made.line = from.line;
-    const word& type = from.fields[0][0];
+    const record_word& type = from.fields[0][0];
     if (type.is("local")) {
         made.over = channel::local;
     } else if (type.is("hostssl")) {
@@ -321,14 +269,17 @@ result<login_rules::rule> login_rules::read(const record& from) {
     if (made.method == login_method::cert && made.over != channel::encrypted) {
         return wrong(method, "needs hostssl, as certificates come with TLS only");
     }
-    if (field + 1 < from.fields.size()) {
-        return wrong(from.fields[field + 1][0].text, "is an option, expected none");
+    if (made.method == login_method::peer && made.over != channel::local) {
+        return wrong(method, "needs local, as only unix sockets tell who is at the other end");
+    }
+    if (auto read = read_options(from, field + 1, made); !read) {
+        return read.error();
     }
     return made;
 }
 
 result<login_rules> login_rules::parse(std::string_view text) {
-    auto records = split(text);
+    auto records = split_records(text);
     if (!records) {
         return records.error();
     }
@@ -336,7 +287,7 @@ result<login_rules> login_rules::parse(std::string_view text) {
         return wrong("1: there are more than " + std::to_string(rules_max) + " records");
     }
     login_rules made;
-    for (const record& each : *records) {
+    for (const config_record& each : *records) {
         auto rule = read(each);
         if (!rule) {
             failure why = rule.error();

@@ -2,12 +2,14 @@
 
 #include "protocol/errors.hpp"
 #include "proxy/admission.hpp"
+#include "proxy/config_records.hpp"
 #include "proxy/route.hpp"
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pgsluice::proxy {
@@ -39,14 +41,26 @@ public:
     /// A failure (F0000) begins with `LINE: `, counted from 1.
     static result<login_rules> parse(std::string_view text);
 
+    /// How a client is asked who it is.
+    struct verdict {
+        login_method method = login_method::reject;
+        std::string_view
+            map{};  ///< of user_maps, for `cert` and `peer`; lives as long as the rules
+
+        friend bool operator==(const verdict& v, login_method method) { return v.method == method; }
+    };
     /// nullopt: no record matches, and the client has to be refused.
-    std::optional<login_method> find(const login_attempt& who) const;
+    std::optional<verdict> find(const login_attempt& who) const;
 
     /// Some record asks the client by this method.
     bool has(login_method method) const noexcept;
     /// The line of a record with it, for messages; 0 when there is none.
     std::size_t line_of(login_method method) const noexcept;
     std::size_t size() const noexcept { return rules_.size(); }
+
+    /// The maps that records name (`map=NAME`), each with the line of the record.
+    using named_maps = std::vector<std::pair<std::string, std::size_t>>;
+    named_maps maps() const;
 
 private:
     enum class channel : std::uint8_t { local, any, encrypted, plain };
@@ -68,16 +82,16 @@ private:
         names users;
         std::optional<address_set> from;  ///< absent: any address
         login_method method = login_method::reject;
+        std::string map{};
 
         bool matches(const login_attempt& who) const;
     };
 
-    struct word;
-    struct record;
-    static result<std::vector<record>> split(std::string_view text);
-    static result<rule> read(const record& from);
-    static result<names> read_names(const std::vector<word>& words, bool are_users);
-    static result<std::optional<address_set>> read_address(const record& from, std::size_t& field);
+    static result<rule> read(const config_record& from);
+    static result<names> read_names(const std::vector<record_word>& words, bool are_users);
+    static result<std::optional<address_set>>
+    read_address(const config_record& from, std::size_t& field);
+    static result<void> read_options(const config_record& from, std::size_t field, rule& made);
 
     std::vector<rule> rules_;
 };

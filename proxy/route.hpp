@@ -43,6 +43,7 @@ enum class login_method : std::uint8_t {
     scram_sha_256,  ///< to the proxy
     md5,            ///< to the proxy, by SCRAM where the list has a verifier
     cert,           ///< by a certificate for its user's name, which TLS has verified
+    peer,           ///< by the name the operating system has for it, on a unix socket
     reject,         ///< not at all: it is refused
 };
 
@@ -50,6 +51,7 @@ class address_set;
 struct console_access;
 class login_rules;
 class secret_source;
+class user_maps;
 
 /// Where a service is reached.
 struct listen_point {
@@ -66,6 +68,7 @@ struct service_settings {
     std::vector<backend_target> backends;
     login_method login = login_method::passthrough;
     std::shared_ptr<const login_rules> rules{};        ///< not null: they decide instead of `login`
+    std::shared_ptr<const user_maps> maps{};           ///< that `rules` name; null: none
     std::shared_ptr<const protocol::user_list> users;  ///< null: none
     std::shared_ptr<secret_source> secrets{};          ///< of those who are not in `users`; or null
     std::shared_ptr<const console_access> console{};   ///< null: there is none

@@ -8,6 +8,7 @@
 #include "proxy/directive.hpp"
 #include "proxy/leg.hpp"
 #include "proxy/login.hpp"
+#include "proxy/login_rules.hpp"
 #include "proxy/operator_console.hpp"
 #include "proxy/pump.hpp"
 #include "proxy/refusal.hpp"
@@ -154,8 +155,9 @@ private:
 
     // session_login.cpp: who the client is, to the proxy and to its backend
     task<bool> prove_client();
-    std::optional<failure> refuse_login(login_method method) const;
-    login_method choose_login(const service_settings& settings) const;
+    std::optional<failure> refuse_login(const login_rules::verdict& how) const;
+    std::optional<failure> refuse_by_name(const login_rules::verdict& how) const;
+    login_rules::verdict choose_login(const service_settings& settings) const;
     task<bool> log_in_client();
     void recall_keys(std::uint32_t backend);
     void keep_keys(std::uint32_t backend);

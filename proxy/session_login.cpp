@@ -3,7 +3,6 @@
 
 #include "protocol/messages.hpp"
 #include "proxy/cancel.hpp"
-#include "proxy/login_rules.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/secret_source.hpp"
 #include "proxy/session.hpp"
@@ -73,9 +72,9 @@ task<bool> session::look_up_secret(std::shared_ptr<const service_settings> setti
     co_return true;
 }
 
-login_method session::choose_login(const service_settings& settings) const {
+login_rules::verdict session::choose_login(const service_settings& settings) const {
     if (!settings.rules) {
-        return settings.login;
+        return {settings.login, {}};
     }
     // Any other value of `replication` that asks for it means physical replication.
     const bool replicates =
@@ -88,47 +87,23 @@ login_method session::choose_login(const service_settings& settings) const {
              .is_encrypted = client_.is_secure(),
              .is_physical_replication = replicates}
         )
-        .value_or(login_method::reject);
-}
-
-/// Why a client is not even asked, if it is not.
-std::optional<failure> session::refuse_login(login_method method) const {
-    if (method == login_method::reject) {
-        return refusal::no_login_rule(shard_.settings(), *startup_, address_, client_.is_secure());
-    }
-    if (method != login_method::cert) {
-        return std::nullopt;
-    }
-    const auto name = client_.is_secure() ? client_.tls()->peer_name() : std::nullopt;
-    if (!name) {
-        return failure{
-            std::string(sqlstate::invalid_authorization),
-            "connection requires a valid client certificate",
-            {},
-            {}};
-    }
-    if (*name != startup_->user()) {
-        return failure{
-            std::string(sqlstate::invalid_authorization),
-            "certificate authentication failed for user \"" + std::string(startup_->user()) + "\"",
-            "The certificate is for another name.",
-            {}};
-    }
-    return std::nullopt;
+        .value_or(login_rules::verdict{});
 }
 
 /// Before the gate, so that nobody is held whom nobody knows, and before any backend hears of it.
 task<bool> session::prove_client() {
     const auto settings = shard_.settings_snapshot();
-    const login_method method = choose_login(*settings);
+    const login_rules::verdict how = choose_login(*settings);
+    const login_method method = how.method;
     auto refused =
-        may_log_in() ? refuse_login(method) : std::optional(refusal::too_many_failures(*settings));
+        may_log_in() ? refuse_login(how) : std::optional(refusal::too_many_failures(*settings));
     if (refused) {
         login_failure what{.why = std::move(*refused)};
         co_await tell_login_failed(std::move(what), {});
         co_return false;
     }
-    if (method == login_method::trust || method == login_method::cert) {
+    if (method == login_method::trust || method == login_method::cert ||
+        method == login_method::peer) {
         if (const auto* listed = listed_secret(*settings)) {
             known_ = protocol::credentials::of(*listed);
         }

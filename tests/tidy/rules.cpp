@@ -21,6 +21,7 @@ constexpr std::array control_sees{
     std::string_view("proxy/secret_source.hpp"),
     std::string_view("proxy/stats.hpp"),
     std::string_view("proxy/tls.hpp"),
+    std::string_view("proxy/user_maps.hpp"),
 };
 
 /// The control plane's libraries. The data plane neither parses configuration nor blocks in libpq.
@@ -76,7 +77,7 @@ std::string_view refuse_own(std::string_view folder, std::string_view header) {
     }
     if (target == "proxy" && std::ranges::find(control_sees, header) == control_sees.end()) {
         return "control sees only proxy's engine, admission, directive, login_rules, "
-               "operator_console, route, secret_source, stats and tls";
+               "operator_console, route, secret_source, stats, tls and user_maps";
     }
     return "";
 }

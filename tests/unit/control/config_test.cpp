@@ -152,7 +152,7 @@ services:
       blue: {port: 70000}
       "b b": {host: x}
     hold: {timeout: 10}
-    auth: {method: peer}
+    auth: {method: cert}
 )");
     EXPECT_THAT(
         errors,
@@ -166,8 +166,8 @@ services:
             HasSubstr("f:7:20: services.app.backends.blue.port: \"70000\" is not valid"),
             HasSubstr("f:8:7: \"b b\" is not a valid name of a backend"),
             HasSubstr("f:9:21: services.app.hold.timeout: \"10\" has no unit"),
-            HasSubstr("f:10:20: services.app.auth.method: auth method \"peer\" is not "
-                      "implemented in this version")
+            HasSubstr("f:10:20: services.app.auth.method: auth method \"cert\" is for some "
+                      "connections only")
         )
     );
 }

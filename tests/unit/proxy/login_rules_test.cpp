@@ -49,6 +49,18 @@ attempt(std::string_view user, std::string_view database, const std::string& add
         .is_physical_replication = false};
 }
 
+TEST(LoginRules, NamesMayBeMapped) {
+    const login_rules rules = rules_of("local all all peer\n"
+                                       "hostssl all all all cert map=staff\n");
+    EXPECT_EQ(rules.find(attempt("alice", "shop", "local")), method::peer);
+    EXPECT_EQ(rules.find(attempt("alice", "shop", "local"))->map, "");
+    login_attempt over_tls = attempt("alice", "shop", "10.1.2.3");
+    over_tls.is_encrypted = true;
+    EXPECT_EQ(rules.find(over_tls)->map, "staff");
+    const login_rules::named_maps named{{"staff", 2}};
+    EXPECT_EQ(rules.maps(), named);
+}
+
 TEST(LoginRules, TheFirstRecordThatMatchesDecides) {
     const login_rules rules = rules_of("# who may what\n"
                                        "host  shop  mallory  all          reject\n"
@@ -146,9 +158,12 @@ TEST(LoginRules, WhatIsWrongIsRefusedWithItsLine) {
              {"\nhost a a 10.0.0.0 255.0.0.0", "2: the record ends early, expected a method"},
              {"local a a", "1: the record ends early"},
              {"hots a a all trust", "1: \"hots\" is not a type, expected local, host, hostssl"},
-             {"host a a all peer", "1: \"peer\" is not a method here, expected trust, reject"},
+             {"host a a all ldap", "1: \"ldap\" is not a method here, expected trust, reject"},
              {"host a a all ldap ldapserver=x", "1: \"ldap\" is not a method here"},
              {"host a a all scram-sha-256 map=x", "1: \"map=x\" is an option"},
+             {"hostssl a a all cert clientname=DN", "1: \"clientname=DN\" is an option"},
+             {"hostssl a a all cert map=", "1: \"map=\" is an option"},
+             {"host a a all peer", "1: \"peer\" needs local"},
              {"host a +staff all trust", "1: \"+staff\" asks for memberships"},
              {"host samerole a all trust", "1: \"samerole\" asks for memberships"},
              {"host @dbs a all trust", "1: \"@dbs\" names a file"},
