@@ -3,6 +3,7 @@
 #include "control/check_level.hpp"
 #include "control/fence_memory.hpp"
 #include "control/host_port.hpp"
+#include "protocol/credentials.hpp"
 #include "protocol/errors.hpp"
 #include "proxy/tls.hpp"
 
@@ -39,7 +40,20 @@ struct listen_config {
 struct backend_tls_config {
     proxy::backend_tls mode = proxy::backend_tls::disable;
     std::string ca;
+    std::string cert{};  ///< shown to the backend; empty: none
+    std::string key{};   ///< empty: in the file of the certificate
+
+    std::string key_file() const { return key.empty() ? cert : key; }
     bool operator==(const backend_tls_config&) const = default;
+};
+
+/// As whom all sessions log in at a backend; without a user each as its client.
+struct backend_login_config {
+    std::string user{};
+    std::string password_env{};
+    std::string password_file{};
+    protocol::channel_binding binding = protocol::channel_binding::prefer;
+    bool operator==(const backend_login_config&) const = default;
 };
 
 struct backend_config {
@@ -47,6 +61,7 @@ struct backend_config {
     host_port address{{}, 5432};
     std::string replication_conninfo;  ///< over address and admin, for who subscribes to it
     backend_tls_config tls{};
+    backend_login_config login{};
     bool operator==(const backend_config&) const = default;
 };
 

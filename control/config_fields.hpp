@@ -102,6 +102,9 @@ template <>
 inline constexpr std::array<std::string_view, 5> choice_names<proxy::backend_tls> = {
     "disable", "prefer", "require", "verify-ca", "verify-full"};
 template <>
+inline constexpr std::array<std::string_view, 3> choice_names<protocol::channel_binding> = {
+    "prefer", "require", "disable"};
+template <>
 inline constexpr std::array<std::string_view, 3> choice_names<replication_kind> = {
     "none", "physical", "logical"};
 template <>

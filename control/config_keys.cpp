@@ -363,7 +363,13 @@ std::span<const config_key<listen_config>> listen_keys() {
     return listeners;
 }
 std::span<const config_key<backend_config>> backend_keys() {
-    return backends;
+    static const auto all = [] {
+        std::vector<config_key<backend_config>> keys(std::begin(backends), std::end(backends));
+        const auto logins = login_keys();  // keys of `tls` stand together
+        keys.insert(keys.end() - 1, logins.begin(), logins.end());
+        return keys;
+    }();
+    return all;
 }
 
 bool is_valid_name(std::string_view name) {

@@ -1,5 +1,7 @@
-// Keys about who gets in: limits of what clients get wrong.
+// Keys about who gets in: limits of what clients get wrong, and how pgsluice itself gets in at a
+// backend.
 #include "control/config_rows.hpp"
+#include "control/config_values.hpp"
 
 namespace pgsluice::control {
 
@@ -27,7 +29,51 @@ const config_key<service> limit_rows[] = {
     ),
 };
 
+using backend = backend_config;
+
+const config_key<backend> login_rows[] = {
+    {.name = "tls.cert",
+     .type = "path",
+     .doc =
+         "The certificate that pgsluice shows to the backend, and its chain, in PEM format; also "
+         "on the control plane's own connections. Each reload reads it again.",
+     .set = set_text<backend, &backend::tls, &backend_tls_config::cert>,
+     .show = show_text<backend, &backend::tls, &backend_tls_config::cert>},
+    {.name = "tls.key",
+     .type = "path",
+     .doc = "Its private key, without a passphrase, mode 0600; by default in the file of the "
+            "certificate.",
+     .set = set_text<backend, &backend::tls, &backend_tls_config::key>,
+     .show = show_text<backend, &backend::tls, &backend_tls_config::key>},
+    choice_key<backend, protocol::channel_binding, &backend::login, &backend_login_config::binding>(
+        {.name = "channel_binding",
+         .type = "prefer | require | disable",
+         .initial = "prefer",
+         .doc = "Whether the logins of sessions are bound to the backend's TLS connection. With "
+                "`require` no other login is made, so that relayed ones (`passthrough`) are "
+                "refused. See docs/tls.md."}
+    ),
+    text_key<backend, &backend::login, &backend_login_config::user>(
+        {.name = "user",
+         .doc = "All sessions log in at the backend as this role, whoever their clients are. See "
+                "docs/authentication.md."}
+    ),
+    text_key<backend, &backend::login, &backend_login_config::password_env>(
+        {.name = "password_env",
+         .doc = "The environment variable with its password, read at the start and at each reload."}
+    ),
+    {.name = "password_file",
+     .type = "path",
+     .doc = "The file with its password, in one line; each reload reads it again.",
+     .set = set_text<backend, &backend::login, &backend_login_config::password_file>,
+     .show = show_text<backend, &backend::login, &backend_login_config::password_file>},
+};
+
 }  // namespace
+
+std::vector<config_key<backend_config>> login_keys() {
+    return {std::begin(login_rows), std::end(login_rows)};
+}
 
 std::vector<config_key<service_config>> limit_keys() {
     return {std::begin(limit_rows), std::end(limit_rows)};

@@ -50,6 +50,8 @@ config_key<Target> choice_key(config_key<Target> key) {
 std::vector<config_key<service_config>> console_keys();
 /// The keys `cutover.NAME` of a service.
 std::vector<config_key<service_config>> cutover_keys();
+/// How sessions log in at a backend.
+std::vector<config_key<backend_config>> login_keys();
 /// The keys `limits.NAME` of a service.
 std::vector<config_key<service_config>> limit_keys();
 /// The keys `checks.NAME` of a service, from the table of checks.

@@ -10,8 +10,8 @@
 #include <map>
 #include <set>
 
-/// Reading one table's keys out of YAML mappings; included by config_yaml.cpp only, so that nothing
-/// else sees yaml-cpp.
+/// Reading one table's keys out of YAML mappings; included by config_yaml.cpp and config_backend
+/// only, so that nothing else sees yaml-cpp.
 namespace pgsluice::control {
 
 /// Where a value or key stands; 1-based.

@@ -7,6 +7,7 @@
 //
 // A section's rules across keys (route names a backend, ...) are checked after its keys were read,
 // at the position of the key they are about.
+#include "control/config_backend.hpp"
 #include "control/config_console.hpp"
 #include "control/config_section.hpp"
 #include "control/config_values.hpp"
@@ -30,7 +31,6 @@ private:
     void check_auth(const service_config& service, section<service_config>& s);
     void check_rules(const service_config& service, section<service_config>& s);
     static void check_tls(const service_config& service, section<service_config>& s);
-    static void check_tls(const backend_config& backend, section<backend_config>& s);
     static void check_route(service_config& service, section<service_config>& s, place at);
     void check_listeners();
     bool check_name(std::string_view what, const std::string& name, place at);
@@ -99,7 +99,7 @@ void reader::read_backend(
     if (node.IsMap()) {
         s.read(node);
         s.require("host", at);
-        check_tls(backend, s);
+        check_backend(service, backend, s);
     } else {
         error(
             place_of(node, at),
@@ -248,38 +248,6 @@ void reader::check_tls(const service_config& service, section<service_config>& s
     if (const auto read = proxy::tls_context::for_clients(tls.cert, tls.key_file(), tls.ca);
         !read) {
         s.error(s.at("tls.cert"), s.shown() + ".tls: " + read.error().message);
-    }
-}
-
-void reader::check_tls(const backend_config& backend, section<backend_config>& s) {
-    using mode = proxy::backend_tls;
-    const backend_tls_config& tls = backend.tls;
-    if (tls.mode != mode::disable && backend.address.is_socket()) {
-        s.error(
-            s.at("tls.mode"),
-            s.shown() + ".tls.mode is for TCP, expected disable: there is no TLS on a unix socket"
-        );
-        return;
-    }
-    if (tls.ca.empty()) {
-        if (tls.mode == mode::verify_ca || tls.mode == mode::verify_full) {
-            s.error(
-                s.at("tls.mode"),
-                s.shown() + ".tls.mode verifies, expected \"ca\" to name a file of certificates"
-            );
-        }
-        return;
-    }
-    if (tls.mode == mode::disable || tls.mode == mode::prefer) {
-        s.error(
-            s.at("tls.ca"),
-            s.shown() + ".tls.ca has no effect, expected mode require, verify-ca or verify-full"
-        );
-        return;
-    }
-    const auto read = proxy::tls_context::for_backend({tls.mode, tls.ca, backend.address.host});
-    if (!read) {
-        s.error(s.at("tls.ca"), s.shown() + ".tls.ca: " + read.error().message);
     }
 }
 

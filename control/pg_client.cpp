@@ -56,6 +56,8 @@ public:
         if (login.tls.mode != proxy::backend_tls::disable) {
             add("sslmode", std::string(to_string(login.tls.mode)));
             add("sslrootcert", login.tls.ca);
+            add("sslcert", login.tls.cert);
+            add("sslkey", login.tls.cert.empty() ? std::string() : login.tls.key_file());
         }
         add("application_name", login.application_name);
         add("client_encoding", "UTF8");

@@ -8,6 +8,8 @@
 #include "proxy/engine.hpp"
 #include "proxy/operator_console.hpp"
 
+#include <cstdlib>
+
 namespace pgsluice::control {
 
 namespace {
@@ -97,8 +99,43 @@ result<proxy::tls_context::pointer> rules_of(const backend_config& backend) {
         return proxy::tls_context::pointer();
     }
     return proxy::tls_context::for_backend(
-        {.mode = backend.tls.mode, .ca = backend.tls.ca, .host = backend.address.host}
+        {.mode = backend.tls.mode,
+         .ca = backend.tls.ca,
+         .host = backend.address.host,
+         .cert = backend.tls.cert,
+         .key = backend.tls.key_file()}
     );
+}
+
+using shared_login = std::shared_ptr<const proxy::fixed_login>;
+
+/// Null where sessions log in as their clients.
+result<shared_login> login_of(const backend_config& backend) {
+    const backend_login_config& login = backend.login;
+    if (login.user.empty()) {
+        return shared_login();
+    }
+    auto made = std::make_shared<proxy::fixed_login>();
+    made->user = login.user;
+    if (!login.password_env.empty()) {
+        const char* const password = std::getenv(login.password_env.c_str());
+        if (password == nullptr) {
+            return failure{
+                "F0000",
+                "backend " + backend.name + ": environment variable " + login.password_env +
+                    " is not set",
+                {},
+                {}};
+        }
+        made->password = protocol::secret(password);
+    } else if (!login.password_file.empty()) {
+        auto password = read_password(login.password_file);
+        if (!password) {
+            return password.error();
+        }
+        made->password = std::move(*password);
+    }
+    return shared_login(std::move(made));
 }
 
 /// Backends keep their places, resolved or not.
@@ -114,10 +151,16 @@ result<void> resolve_backends(
         if (!rules) {
             return rules.error();
         }
+        auto login = login_of(backend);
+        if (!login) {
+            return login.error();
+        }
         settings.backends.push_back(
             {.name = backend.name,
              .endpoints = endpoints ? *endpoints : std::vector<proxy::endpoint>(),
-             .tls = std::move(*rules)}
+             .tls = std::move(*rules),
+             .login = std::move(*login),
+             .binding = backend.login.binding}
         );
     }
     return {};

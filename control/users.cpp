@@ -87,6 +87,23 @@ result<proxy::user_maps> read_user_maps(const std::string& path) {
     return read_rules<proxy::user_maps>(path);
 }
 
+result<protocol::secret> read_password(const std::string& path) {
+    auto text = read_file(path);
+    if (!text) {
+        return text.error();
+    }
+    std::string_view line = *text;
+    line = line.substr(0, line.find_last_not_of("\r\n") + 1);
+    const bool is_one_line =
+        !line.empty() && line.find_first_of(std::string_view("\n\0", 2)) == std::string_view::npos;
+    result<protocol::secret> password = protocol::secret(line);
+    protocol::wipe(text->data(), text->size());
+    if (!is_one_line) {
+        return unreadable(path, "it does not have a password in one line");
+    }
+    return password;
+}
+
 result<protocol::secret_key> salt_key_in(const std::string& state_dir) {
     const std::string path = state_dir + "/salt_key";
     protocol::secret_key key;

@@ -20,6 +20,9 @@ result<proxy::login_rules> read_login_rules(const std::string& path);
 /// Reads `auth.ident_file`. Failures as of read_login_rules().
 result<proxy::user_maps> read_user_maps(const std::string& path);
 
+/// The one line that a password file has. The failure shows nothing of it.
+result<protocol::secret> read_password(const std::string& path);
+
 /// The random key behind what users who are not listed are answered, made in the state directory at
 /// the first start: if it changed, clients could tell by their answers who is listed and who not.
 result<protocol::secret_key> salt_key_in(const std::string& state_dir);

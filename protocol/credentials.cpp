@@ -42,14 +42,35 @@ credentials credentials::of(const user_secret& known) {
 }
 
 backend_login::backend_login(
-    credentials& known, std::string user, std::string nonce, std::string end_point
+    credentials& known,
+    std::string user,
+    std::string nonce,
+    std::string end_point,
+    channel_binding binding
 )
-    : known_(known), user_(std::move(user)), scram_(std::move(nonce), std::move(end_point)) {}
+    : known_(known), user_(std::move(user)),
+      scram_(
+          std::move(nonce),
+          binding == channel_binding::disable ? std::string() : std::move(end_point)
+      ),
+      must_bind_(binding == channel_binding::require) {}
+
+/// A SCRAM login goes on to where it is known whether it is bound; whatever else the server asks
+/// for never is.
+bool backend_login::lacks_binding(std::int32_t request) const noexcept {
+    return must_bind_ && !is_bound_ && request != authentication::SASL;
+}
 
 result<std::string> backend_login::answer(byte_view body) {
     const auto request = decode_authentication(body);
     if (!request)
         return request.error();
+    if (lacks_binding(request->code))
+        return refuse(
+            "the server lets role \"" + user_ +
+            "\" in without channel binding, which is "
+            "required"
+        );
     switch (request->code) {
     case authentication::Ok:
         if (step_ != step::start && step_ != step::proved)
@@ -117,6 +138,9 @@ result<std::string> backend_login::send_md5(byte_view salt) {
 
 result<std::string> backend_login::begin_scram(byte_view mechanisms) {
     const bool is_plus = scram_.can_bind() && offers(mechanisms, scram_plus_mechanism);
+    if (must_bind_ && !is_plus)
+        return refuse("the server offers no channel binding, which is required");
+    is_bound_ = is_plus;
     if (!is_plus && !offers(mechanisms, scram_mechanism))
         return cannot("a SASL mechanism other than SCRAM-SHA-256");
     if (known_.password.empty() && !known_.keys)

@@ -6,6 +6,7 @@
 #include "protocol/userlist.hpp"
 #include "protocol/wire.hpp"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,13 +27,21 @@ struct credentials {
     bool empty() const noexcept { return password.empty() && md5.empty() && !keys; }
 };
 
+/// Whether a login at a server is bound to its TLS connection; libpq's words.
+enum class channel_binding : std::uint8_t { prefer, require, disable };
+
 /// Answers the Authentication messages of one login at a server.
 class backend_login {
 public:
     /// `known` outlives the login, which may keep derived keys in it. `nonce` and `end_point` as
-    /// for scram_client: with one, channel binding is used where the server offers it.
+    /// for scram_client: with one, channel binding is used where the server offers it, unless
+    /// `binding` disables it. Where it is required nothing else gets in.
     backend_login(
-        credentials& known, std::string user, std::string nonce, std::string end_point = {}
+        credentials& known,
+        std::string user,
+        std::string nonce,
+        std::string end_point = {},
+        channel_binding binding = channel_binding::prefer
     );
 
     /// The message to send, or nothing, for the body of an Authentication message. Fails with words
@@ -46,12 +55,15 @@ private:
     result<std::string> begin_scram(byte_view mechanisms);
     result<std::string> continue_scram(std::string_view server_first);
     failure cannot(std::string_view asks) const;
+    bool lacks_binding(std::int32_t request) const noexcept;
 
     enum class step : std::uint8_t { start, client_first_sent, client_final_sent, proved };
 
     credentials& known_;
     std::string user_;
     scram_client scram_;
+    bool must_bind_;
+    bool is_bound_ = false;
     step step_ = step::start;
 };
 

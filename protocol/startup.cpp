@@ -119,6 +119,17 @@ bool StartupMessage::wants_replication() const noexcept {
     return given && !is_false(*given);
 }
 
+StartupMessage StartupMessage::as_user(std::string_view name) const {
+    std::vector<startup_parameter> changed{{"user", name}, {"database", database()}};
+    for (const startup_parameter& each : parameters()) {
+        if (each.name != "user" && each.name != "database")
+            changed.push_back(each);
+    }
+    std::string packet;
+    encode_startup(packet, load_i32(as_bytes(packet_).data() + 4), changed);
+    return StartupMessage(std::move(packet));
+}
+
 result<std::variant<need_more, complete_startup>> parse_startup(byte_view received) {
     if (received.size() < 4)
         return need_more{header_bytes};

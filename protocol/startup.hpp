@@ -74,6 +74,9 @@ public:
     /// as yes.
     bool wants_replication() const noexcept;
 
+    /// The same for another user: the database stays the one that this message means.
+    StartupMessage as_user(std::string_view name) const;
+
 private:
     std::string packet_;
 };

@@ -31,6 +31,7 @@ void leg::record_status(byte_view body) {
 task<result<void>>
 open_leg(leg& l, wait_point& point, const backend_target& target, milliseconds timeout_each) {
     std::string said;
+    l.binding = target.binding;
     for (const endpoint& address : target.endpoints) {
         const steady_time deadline = reactor::now() + timeout_each;
         const io_result r = co_await connect_to(l.io, point, address, deadline);

@@ -23,8 +23,9 @@ struct leg {
 
     stream io;
     std::uint32_t backend = 0;  ///< index into service_settings::backends
-    endpoint address;           ///< the one that answered
-    std::int32_t pid = 0;       ///< BackendKeyData, the real ones
+    protocol::channel_binding binding = protocol::channel_binding::prefer;  ///< of its login
+    endpoint address;      ///< the one that answered
+    std::int32_t pid = 0;  ///< BackendKeyData, the real ones
     std::string key;
     bool asked_credentials = false;  ///< the backend wanted more than `trust`
     bool dead = false;               ///< seen to be closed or out of step

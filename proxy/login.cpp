@@ -55,6 +55,7 @@ failure no_channel_binding(const char* because) {
 }
 
 constexpr const char* asks_binding = "The client asks for SCRAM-SHA-256-PLUS.";
+constexpr const char* requires_binding = "The backend's channel_binding is require.";
 constexpr const char* knows_binding =
     "Client and server both support it (SCRAM-SHA-256-PLUS), each on a TLS connection of its own.";
 
@@ -146,8 +147,11 @@ login_run::run(const protocol::StartupMessage& startup, protocol::credentials& k
             known,
             std::string(startup.user()),
             login_nonce(),
-            leg_.io.is_secure() ? leg_.io.tls()->end_point() : std::string()
+            leg_.io.is_secure() ? leg_.io.tls()->end_point() : std::string(),
+            leg_.binding
         );
+    } else if (leg_.binding == protocol::channel_binding::require) {
+        co_return login_failure{no_channel_binding(requires_binding)};
     }
     const io_result sent =
         co_await write_all(leg_.io, point_, protocol::as_bytes(startup.packet()), deadline_);

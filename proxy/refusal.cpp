@@ -29,6 +29,15 @@ failure too_many_failures(const service_settings& settings) {
         "Try again in a minute, with the right password."};
 }
 
+failure nobody_asked(const service_settings& settings, std::uint32_t backend) {
+    return {
+        std::string(sqlstate::invalid_authorization),
+        "nobody has asked this client who it is",
+        "Backend \"" + settings.backends[backend].name + "\" of service \"" + settings.name +
+            "\" has a login of its own, so that it asks no client.",
+        "Have pgsluice ask for passwords (auth.method: scram-sha-256)."};
+}
+
 failure held_too_long(const service_settings& settings, hold_reason why) {
     const std::string service = "service \"" + settings.name + "\"";
     const std::string limit = " within " + in_seconds(settings.hold_timeout);

@@ -44,6 +44,9 @@ failure no_login_rule(
 /// 28000, for clients of an address from which service_settings::failed_logins_max have failed.
 failure too_many_failures(const service_settings& settings);
 
+/// 28000, for a client that nobody has asked who it is, at a backend with a login of its own.
+failure nobody_asked(const service_settings& settings, std::uint32_t backend);
+
 /// 57P03, for a client whose secret could not be looked up (service_settings::secrets).
 failure no_lookup(const service_settings& settings);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "protocol/credentials.hpp"
 #include "proxy/tls.hpp"
 
 #include <chrono>
@@ -29,11 +30,19 @@ struct endpoint {
 /// for a client on a unix socket.
 std::string address_text(const endpoint& e);
 
+/// A login that all sessions of a backend have.
+struct fixed_login {
+    std::string user;
+    protocol::secret password;
+};
+
 /// A named PostgreSQL server. All endpoints are tried in order.
 struct backend_target {
     std::string name;
     std::vector<endpoint> endpoints;
-    tls_context::pointer tls{};  ///< null: plain
+    tls_context::pointer tls{};                  ///< null: plain
+    std::shared_ptr<const fixed_login> login{};  ///< null: each session's is its client's own
+    protocol::channel_binding binding = protocol::channel_binding::prefer;
 };
 
 /// How a client shows who it is.

@@ -159,8 +159,16 @@ private:
     std::optional<failure> refuse_by_name(const login_rules::verdict& how) const;
     login_rules::verdict choose_login(const service_settings& settings) const;
     task<bool> log_in_client();
-    void recall_keys(std::uint32_t backend);
-    void keep_keys(std::uint32_t backend);
+    void recall_keys(const std::string& user, std::uint32_t backend, protocol::credentials& known);
+    void
+    keep_keys(const std::string& user, std::uint32_t backend, const protocol::credentials& known);
+    /// Who the session is to a backend that has a login of its own for all of them.
+    struct stand_in {
+        protocol::StartupMessage startup;
+        protocol::credentials known;
+    };
+    std::optional<stand_in>
+    stand_in_at(const service_settings& settings, std::uint32_t backend) const;
     task<void> tell_login_failed(login_failure what, std::string where);
     task<bool> connect_leg(std::shared_ptr<const service_settings> settings);
     task<bool> look_up_secret(std::shared_ptr<const service_settings> settings);
@@ -261,6 +269,7 @@ private:
     protocol::credentials known_;      ///< what the client can be logged in with again
     bool answers_for_client_ = false;  ///< with `known_`; else the backend asks the client
     bool asked_credentials_ = false;
+    bool is_proven_ = false;  ///< the proxy itself has let the client in
     bool lexing_changed_ = false;
     bool client_hung_up_ = false;
     bool noticed_ = false;      ///< was told that it is being held

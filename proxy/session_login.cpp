@@ -108,6 +108,7 @@ task<bool> session::prove_client() {
             known_ = protocol::credentials::of(*listed);
         }
         answers_for_client_ = !known_.empty();
+        is_proven_ = true;
         co_return true;
     }
     if (method == login_method::passthrough) {
@@ -142,27 +143,43 @@ task<bool> session::prove_client() {
     }
     known_ = std::move(*proof);
     answers_for_client_ = true;
+    is_proven_ = true;
     co_return !farewell_.has_value();
 }
 
 /// Deriving keys takes milliseconds, so a worker does it once for each password and backend.
-void session::recall_keys(std::uint32_t backend) {
-    if (known_.password.empty()) {
+void session::recall_keys(
+    const std::string& user, std::uint32_t backend, protocol::credentials& known
+) {
+    if (known.password.empty()) {
         return;
     }
-    const auto found = shard_.derived().find({std::string(startup_->user()), backend});
+    const auto found = shard_.derived().find({user, backend});
     if (found != shard_.derived().end() && protocol::same_secret(
                                                protocol::as_bytes(found->second.password.view()),
-                                               protocol::as_bytes(known_.password.view())
+                                               protocol::as_bytes(known.password.view())
                                            )) {
-        known_.keys = found->second.keys;
+        known.keys = found->second.keys;
     }
 }
 
-void session::keep_keys(std::uint32_t backend) {
-    if (!known_.password.empty() && known_.keys) {
-        shard_.derived().insert_or_assign({std::string(startup_->user()), backend}, known_);
+void session::keep_keys(
+    const std::string& user, std::uint32_t backend, const protocol::credentials& known
+) {
+    if (!known.password.empty() && known.keys) {
+        shard_.derived().insert_or_assign({user, backend}, known);
     }
+}
+
+std::optional<session::stand_in>
+session::stand_in_at(const service_settings& settings, std::uint32_t backend) const {
+    const auto& login = settings.backends[backend].login;
+    if (!login) {
+        return std::nullopt;
+    }
+    stand_in other{startup_->as_user(login->user), {}};
+    other.known.password = login->password;
+    return other;
 }
 
 /// `where` names what failed behind the proxy; without it the words are for a client that has not
@@ -234,6 +251,13 @@ task<bool> session::log_in_client() {
     if (!connected) {
         co_return false;
     }
+    auto other = stand_in_at(*settings, leg_->backend);
+    if (other && !is_proven_) {
+        login_failure what{.why = refusal::nobody_asked(*settings, leg_->backend)};
+        co_await tell_login_failed(std::move(what), {});
+        co_return false;
+    }
+    answers_for_client_ = answers_for_client_ || other;
     if (!answers_for_client_) {
         // Without an answer the client logs in all the same, and cannot be moved.
         [[maybe_unused]] const bool is_known = co_await look_up_secret(settings);
@@ -250,8 +274,11 @@ task<bool> session::log_in_client() {
         !answers_for_client_,
         observer ? &*observer : nullptr};
     const steady_time deadline = reactor::now() + settings->login_timeout;
-    recall_keys(leg_->backend);
-    const auto in = co_await log_in(*leg_, wait_, *startup_, known_, &client, deadline);
+    const protocol::StartupMessage& startup = other ? other->startup : *startup_;
+    protocol::credentials& known = other ? other->known : known_;
+    const std::string user(startup.user());
+    recall_keys(user, leg_->backend, known);
+    const auto in = co_await log_in(*leg_, wait_, startup, known, &client, deadline);
     if (!in) {
         login_failure what = in.error();
         const std::string& backend = settings->backends[leg_->backend].name;
@@ -259,8 +286,8 @@ task<bool> session::log_in_client() {
         co_await tell_login_failed(std::move(what), std::move(where));
         co_return false;
     }
-    keep_keys(leg_->backend);
-    asked_credentials_ = leg_->asked_credentials;
+    keep_keys(user, leg_->backend, known);
+    asked_credentials_ = leg_->asked_credentials && !other;
     client_sees_ = leg_->reported;
     if (asked_credentials_ && !answers_for_client_ && listed != nullptr) {
         known_ = protocol::credentials::of(*listed);

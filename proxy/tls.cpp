@@ -102,20 +102,27 @@ tls_context::~tls_context() {
     SSL_CTX_free(native_);
 }
 
-result<tls_context::pointer>
-tls_context::for_clients(const std::string& cert, const std::string& key, const std::string& ca) {
-    std::shared_ptr<tls_context> made(new tls_context(true));
+result<void> tls_context::show(const std::string& cert, const std::string& key) {
     for (const std::string& path : {cert, key}) {
         if (auto readable = can_read(path); !readable) {
             return readable.error();
         }
     }
-    if (SSL_CTX_use_certificate_chain_file(made->native_, cert.c_str()) != 1) {
+    if (SSL_CTX_use_certificate_chain_file(native_, cert.c_str()) != 1) {
         return unusable(cert);
     }
-    if (SSL_CTX_use_PrivateKey_file(made->native_, key.c_str(), SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(made->native_) != 1) {
+    if (SSL_CTX_use_PrivateKey_file(native_, key.c_str(), SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(native_) != 1) {
         return unusable(key);
+    }
+    return {};
+}
+
+result<tls_context::pointer>
+tls_context::for_clients(const std::string& cert, const std::string& key, const std::string& ca) {
+    std::shared_ptr<tls_context> made(new tls_context(true));
+    if (auto shown = made->show(cert, key); !shown) {
+        return shown.error();
     }
     if (!ca.empty()) {
         if (auto readable = can_read(ca); !readable) {
@@ -139,6 +146,11 @@ result<tls_context::pointer> tls_context::for_backend(const backend_rules& rules
     SSL_CTX_set_alpn_protos(made->native_, alpn_postgresql.data(), alpn_postgresql.size());
     if (auto trusted = made->trust(rules); !trusted) {
         return trusted.error();
+    }
+    if (!rules.cert.empty()) {
+        if (auto shown = made->show(rules.cert, rules.key); !shown) {
+            return shown.error();
+        }
     }
     return pointer(std::move(made));
 }

@@ -37,8 +37,10 @@ public:
 
     struct backend_rules {
         backend_tls mode = backend_tls::require;
-        std::string ca;    ///< PEM file of trusted certificates; empty: the chain is not checked
-        std::string host;  ///< as configured: for `verify-full`, and told to the server (SNI)
+        std::string ca;      ///< PEM file of trusted certificates; empty: the chain is not checked
+        std::string host;    ///< as configured: for `verify-full`, and told to the server (SNI)
+        std::string cert{};  ///< PEM file of our own certificate and its chain; empty: none
+        std::string key{};   ///< PEM file of its key, without a passphrase
     };
     /// As for_clients(). `mode` is not `disable`.
     static result<pointer> for_backend(const backend_rules& rules);
@@ -57,6 +59,7 @@ public:
 private:
     explicit tls_context(bool is_for_clients);
     result<void> trust(const backend_rules& rules);
+    result<void> show(const std::string& cert, const std::string& key);
 
     ssl_ctx_st* native_;
     bool is_for_clients_;

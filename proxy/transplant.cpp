@@ -258,14 +258,18 @@ task<std::vector<pin_reason>> session::log_in_spare(spare_leg& s, std::uint32_t 
         shard_counters::bump(shard_.counters().connects_failed);
         co_return unready(target.name, opened.error());
     }
-    recall_keys(backend);
+    auto other = stand_in_at(*settings, backend);
+    const protocol::StartupMessage& startup = other ? other->startup : *startup_;
+    protocol::credentials& known = other ? other->known : known_;
+    const std::string user(startup.user());
+    recall_keys(user, backend, known);
     const auto in = co_await log_in(
-        *s.line, s.point, *startup_, known_, nullptr, reactor::now() + spare_login_time
+        *s.line, s.point, startup, known, nullptr, reactor::now() + spare_login_time
     );
     if (!in) {
         co_return not_let_in(target.name, in.error().why);
     }
-    keep_keys(backend);
+    keep_keys(user, backend, known);
     co_return std::vector<pin_reason>{};
 }
 
@@ -275,8 +279,9 @@ session::replay_on(spare_leg& s, const session_image& image, bool in_recovery) {
     if (!types) {
         co_return one(pin_code::unknown_type, types.error().message);
     }
+    const auto& fixed = shard_.settings().backends[s.line->backend].login;
     const replay_target target{
-        .login_user = std::string(startup_->user()),
+        .login_user = fixed ? fixed->user : std::string(startup_->user()),
         .server_version_num = version_number(*s.line),
         .in_recovery = in_recovery,
         .types = &*types,

@@ -250,6 +250,32 @@ TEST(BackendLogin, SaysWhatIsMissing) {
     );
 }
 
+TEST(BackendLogin, IsBoundAsItWasTold) {
+    const std::string both = auth(authentication::SASL, "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"sv);
+    const std::string plain = auth(authentication::SASL, "SCRAM-SHA-256\0\0"sv);
+    const auto answer = [](channel_binding binding,
+                           const std::string& request,
+                           const std::string& end_point = "hash") {
+        credentials known = with_password("pw");
+        backend_login login(known, "alice", "abc", end_point, binding);
+        const auto said = login.answer(exact_bytes(request).view());
+        return said ? *said : said.error().message;
+    };
+    using enum channel_binding;
+    EXPECT_THAT(answer(prefer, both), HasSubstr("p=tls-server-end-point,,"));
+    EXPECT_THAT(answer(prefer, plain), HasSubstr("y,,n=,r=abc"));
+    EXPECT_THAT(answer(disable, both), HasSubstr("n,,n=,r=abc"));
+    EXPECT_THAT(answer(require, both), HasSubstr("p=tls-server-end-point,,"));
+    EXPECT_THAT(answer(require, plain), HasSubstr("offers no channel binding"));
+    EXPECT_THAT(answer(require, both, ""), HasSubstr("offers no channel binding"));
+    for (const std::string& other :
+         {auth(authentication::Ok),
+          auth(authentication::CleartextPassword),
+          auth(authentication::MD5Password, "abcd")}) {
+        EXPECT_THAT(answer(require, other), HasSubstr("without channel binding"));
+    }
+}
+
 TEST(BackendLogin, ServerThatSkipsAStepIsRefused) {
     const auto known = with_password("pw");
     const std::string sasl = auth(authentication::SASL, "SCRAM-SHA-256\0\0"sv);

@@ -106,6 +106,18 @@ TEST(Startup, DatabaseDefaultsToTheUser) {
     EXPECT_EQ(parsed<StartupMessage>(startup_of("\0"sv)).database(), "");
 }
 
+TEST(Startup, AnotherUserKeepsTheDatabaseThatWasMeant) {
+    const auto named = parsed<StartupMessage>(psql_startup).as_user("pool");
+    EXPECT_EQ(named.user(), "pool");
+    EXPECT_EQ(named.database(), "app");
+    EXPECT_EQ(named.find("application_name"), "psql");
+    EXPECT_EQ(named.parameters().size(), 4U);
+    const auto bare = parsed<StartupMessage>(startup_of("user\0alice\0\0"sv)).as_user("pool");
+    EXPECT_EQ(bare.user(), "pool");
+    EXPECT_EQ(bare.database(), "alice");
+    EXPECT_EQ(parsed<StartupMessage>(bare.packet()).packet(), bare.packet());
+}
+
 TEST(Startup, LeavesNewerMinorVersionsToTheServer) {
     const auto newer = parsed<StartupMessage>(startup_of("user\0u\0\0"sv, "\x00\x03\x00\x02"sv));
     EXPECT_EQ(newer.minor(), 2U);

@@ -1,0 +1,108 @@
+// Rules between the keys of one backend, and between them and those of its service.
+#include "control/config_backend.hpp"
+
+#include "control/users.hpp"
+
+namespace pgsluice::control {
+
+namespace {
+
+void check_tls(const backend_config& backend, section<backend_config>& s) {
+    using mode = proxy::backend_tls;
+    const backend_tls_config& tls = backend.tls;
+    if (tls.mode != mode::disable && backend.address.is_socket()) {
+        s.error(
+            s.at("tls.mode"),
+            s.shown() + ".tls.mode is for TCP, expected disable: there is no TLS on a unix socket"
+        );
+        return;
+    }
+    if (tls.mode == mode::disable && !(tls.cert.empty() && tls.key.empty())) {
+        s.error(
+            s.at(tls.cert.empty() ? "tls.key" : "tls.cert"),
+            s.shown() + ".tls has a certificate but no effect, expected a mode other than disable"
+        );
+        return;
+    }
+    if (tls.cert.empty() && !tls.key.empty()) {
+        s.error(s.at("tls.key"), s.shown() + ".tls.key has no effect, expected \"cert\" with it");
+        return;
+    }
+    if (tls.ca.empty()) {
+        if (tls.mode == mode::verify_ca || tls.mode == mode::verify_full) {
+            s.error(
+                s.at("tls.mode"),
+                s.shown() + ".tls.mode verifies, expected \"ca\" to name a file of certificates"
+            );
+        }
+    } else if (tls.mode == mode::disable || tls.mode == mode::prefer) {
+        s.error(
+            s.at("tls.ca"),
+            s.shown() + ".tls.ca has no effect, expected mode require, verify-ca or verify-full"
+        );
+        return;
+    }
+    if (tls.mode == mode::disable) {
+        return;
+    }
+    const auto read = proxy::tls_context::for_backend(
+        {.mode = tls.mode,
+         .ca = tls.ca,
+         .host = backend.address.host,
+         .cert = tls.cert,
+         .key = tls.key_file()}
+    );
+    if (!read) {
+        const std::string& why = read.error().message;
+        const bool is_ca = !tls.ca.empty() && why.starts_with(tls.ca + ":");
+        const std::string key = is_ca ? "ca" : "cert";
+        s.error(s.at("tls." + key), s.shown() + ".tls." + key + ": " + why);
+    }
+}
+
+void check_login(
+    const service_config& service, const backend_config& backend, section<backend_config>& s
+) {
+    const backend_login_config& login = backend.login;
+    const bool relays = service.auth.method == auth_method::passthrough;
+    const char* const password = login.password_env.empty() ? "password_file" : "password_env";
+    if (login.user.empty() && !(login.password_env.empty() && login.password_file.empty())) {
+        s.error(
+            s.at(password), s.shown() + "." + password + " has no effect, expected \"user\" with it"
+        );
+    } else if (!login.password_env.empty() && !login.password_file.empty()) {
+        s.error(
+            s.at("password_file"),
+            s.shown() + " has both \"password_env\" and \"password_file\", expected one of them"
+        );
+    } else if (!login.user.empty() && service.auth.hba_file.empty() && relays) {
+        s.error(
+            s.at("user"),
+            s.shown() + ".user lets in clients whom nobody asks who they are with auth.method "
+                        "passthrough, expected another one"
+        );
+    }
+    const bool has_tls = backend.tls.mode != proxy::backend_tls::disable;
+    if (login.binding == protocol::channel_binding::require && !has_tls) {
+        s.error(
+            s.at("channel_binding"),
+            s.shown() + ".channel_binding is require, expected a tls.mode other than disable"
+        );
+    }
+    if (!login.password_file.empty()) {
+        if (const auto read = read_password(login.password_file); !read) {
+            s.error(s.at("password_file"), s.shown() + ": " + read.error().message);
+        }
+    }
+}
+
+}  // namespace
+
+void check_backend(
+    const service_config& service, const backend_config& backend, section<backend_config>& s
+) {
+    check_tls(backend, s);
+    check_login(service, backend, s);
+}
+
+}  // namespace pgsluice::control

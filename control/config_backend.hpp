@@ -1,0 +1,13 @@
+#pragma once
+
+#include "control/config_section.hpp"
+
+namespace pgsluice::control {
+
+/// Reports what is wrong between the keys of a backend, which have been read, as have those of its
+/// service.
+void check_backend(
+    const service_config& service, const backend_config& backend, section<backend_config>& s
+);
+
+}  // namespace pgsluice::control

@@ -1,0 +1,77 @@
+// Keys about who gets in, and how pgsluice gets in at a backend.
+#include "control/config.hpp"
+#include "tests/unit/control/config_files.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace pgsluice::control {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string service_with(const std::string& keys, const std::string& backend) {
+    return "services:\n  app:\n    listen: [\"127.0.0.1:1\"]\n" + keys +
+           "    backends:\n      blue: {host: db" + backend + "}\n";
+}
+
+std::vector<std::string> errors_of(const std::string& keys, const std::string& backend) {
+    std::vector<std::string> lines;
+    for (const config_problem& problem : parse_config(service_with(keys, backend)).errors)
+        lines.push_back(format_problem("f", problem));
+    return lines;
+}
+
+TEST(ConfigAccess, LimitsHaveDefaults) {
+    const config_outcome outcome = parse_config(smallest);
+    ASSERT_TRUE(outcome.value.has_value());
+    EXPECT_EQ(outcome.value->services[0].limits, limits_config{});
+    EXPECT_EQ(outcome.value->services[0].limits.failed_logins, 0U);
+    EXPECT_EQ(outcome.value->services[0].limits.unknown_cancels, 1000U);
+}
+
+TEST(ConfigAccess, IsPrintedAsItIsRead) {
+    const config_outcome outcome = parse_config(service_with(
+        "    auth: {method: trust}\n    limits: {failed_logins: 5, unknown_cancels: 0}\n",
+        ", user: pool, password_env: POOL, channel_binding: disable"
+    ));
+    ASSERT_TRUE(outcome.value.has_value());
+    const service_config& service = outcome.value->services[0];
+    EXPECT_EQ(service.limits, (limits_config{.failed_logins = 5, .unknown_cancels = 0}));
+    EXPECT_EQ(service.backends[0].login.user, "pool");
+    EXPECT_EQ(service.backends[0].login.password_env, "POOL");
+    EXPECT_EQ(service.backends[0].login.binding, protocol::channel_binding::disable);
+    EXPECT_EQ(parse_config(print_config(*outcome.value)).value, outcome.value);
+}
+
+TEST(ConfigAccess, WhatCannotBeMeantIsRefused) {
+    const std::string trust = "    auth: {method: trust}\n";
+    const struct {
+        std::string keys;
+        const char* backend;
+        const char* what;
+    } rows[] = {
+        {"", ", user: pool", "f:5:30: services.app.backends.blue.user lets in clients whom"},
+        {trust, ", password_env: P", "password_env has no effect, expected \"user\""},
+        {trust,
+         ", user: a, password_env: P, password_file: /nowhere",
+         "has both \"password_env\" and \"password_file\""},
+        {trust, ", channel_binding: always", "\"always\" is not valid"},
+        {trust, ", channel_binding: require", "expected a tls.mode other than disable"},
+        {trust, ", tls: {cert: /c}", "has a certificate but no effect"},
+        {trust, ", tls: {mode: require, key: /k}", "tls.key has no effect"},
+        {trust, ", tls: {mode: require, cert: /nowhere}", "tls.cert: /nowhere: No such file"},
+    };
+    for (const auto& [keys, backend, what] : rows)
+        EXPECT_THAT(errors_of(keys, backend), testing::Contains(HasSubstr(what))) << backend;
+    EXPECT_THAT(
+        errors_of(trust, ", user: pool, password_file: /nowhere"),
+        ElementsAre(HasSubstr("/nowhere: No such file"))
+    );
+}
+
+}  // namespace
+}  // namespace pgsluice::control
