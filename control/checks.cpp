@@ -278,20 +278,6 @@ step_result<void> check_configuration(const checked_pair& pair, verdicts& found,
     return {};
 }
 
-step_result<std::vector<std::string>> text_column(
-    pg_client& server, const std::string& sql, pg_client::parameters values, const limits& until
-) {
-    auto rows = server.query(sql, values, until);
-    if (!rows) {
-        return rows.error();
-    }
-    std::vector<std::string> found;
-    for (std::size_t row = 0; row < rows->size(); ++row) {
-        found.emplace_back(rows->text(row, 0));
-    }
-    return found;
-}
-
 std::string first_few(const std::vector<std::string>& names) {
     constexpr std::size_t few = 5;
     const std::size_t shown = std::min(few, names.size());

@@ -131,11 +131,6 @@ step_result<std::string> subscribed_publications(const checked_pair& pair, const
 /// The slot on the old server that feeds the subscription; empty without one.
 step_result<std::string> subscription_slot(const checked_pair& pair, const limits& until);
 
-/// The first column of every row.
-step_result<std::vector<std::string>> text_column(
-    pg_client& server, const std::string& sql, pg_client::parameters values, const limits& until
-);
-
 /// The first five of `names` and how many more there are.
 std::string first_few(const std::vector<std::string>& names);
 

@@ -19,7 +19,7 @@ constexpr const char* overrides =
     "              WHERE c ~* '^default_transaction_read_only=(off?|f(alse)?|no?|0)$') ORDER BY 1";
 
 step_result<void> find_overrides(pg_client& server, verdicts& found, const limits& until) {
-    auto names = text_column(server, overrides, {}, until);
+    auto names = server.texts(overrides, {}, until);
     if (!names) {
         return names.error();
     }
@@ -42,8 +42,7 @@ step_result<void> find_overrides(pg_client& server, verdicts& found, const limit
 
 /// Nobody can take CONNECT away from them.
 step_result<void> find_superusers(pg_client& server, verdicts& found, const limits& until) {
-    auto names = text_column(
-        server,
+    auto names = server.texts(
         "SELECT quote_ident(rolname) FROM pg_roles WHERE rolsuper AND rolcanlogin "
         "AND rolname <> session_user ORDER BY 1",
         {},
@@ -135,8 +134,7 @@ check_type_numbers(const checked_pair& pair, verdicts& found, const limits& unti
 
 step_result<void>
 check_valid_indexes(const checked_pair& pair, verdicts& found, const limits& until) {
-    auto invalid = text_column(
-        pair.to_client,
+    auto invalid = pair.to_client.texts(
         "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT (indisvalid AND indisready) "
         "ORDER BY 1",
         {},
@@ -220,8 +218,7 @@ check_large_objects(const checked_pair& pair, verdicts& found, const limits& unt
 
 step_result<void>
 check_unlogged_tables(const checked_pair& pair, verdicts& found, const limits& until) {
-    auto filled = text_column(
-        pair.from_client,
+    auto filled = pair.from_client.texts(
         "SELECT oid::regclass::text FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r' "
         "AND pg_relation_size(oid) > 0 ORDER BY 1",
         {},

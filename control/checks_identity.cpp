@@ -205,8 +205,7 @@ step_result<void> check_settings(const checked_pair& pair, verdicts& found, cons
 }
 
 step_result<void> check_statistics(const checked_pair& pair, verdicts& found, const limits& until) {
-    auto bare = text_column(
-        pair.to_client,
+    auto bare = pair.to_client.texts(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c "
         "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'm') "
         "AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' "

@@ -167,9 +167,9 @@ step_result<void> check_tables(const checked_pair& pair, verdicts& found, const 
     }
     const names publications{facts->publications};
     const names subscription{pair.subscription};
-    auto published = text_column(pair.from_client, published_tables, publications, until);
-    auto subscribed = text_column(pair.to_client, subscribed_tables, subscription, until);
-    auto all = text_column(pair.from_client, all_tables, {}, until);
+    auto published = pair.from_client.texts(published_tables, publications, until);
+    auto subscribed = pair.to_client.texts(subscribed_tables, subscription, until);
+    auto all = pair.from_client.texts(all_tables, {}, until);
     for (const auto* answer : {&published, &subscribed, &all}) {
         if (!*answer) {
             return answer->error();
@@ -211,7 +211,7 @@ check_publication(const checked_pair& pair, verdicts& found, const limits& until
         return facts.error();
     }
     const names publications{facts->publications};
-    auto partial = text_column(pair.from_client, partial_publications, publications, until);
+    auto partial = pair.from_client.texts(partial_publications, publications, until);
     if (!partial) {
         return partial.error();
     }
@@ -322,14 +322,13 @@ check_publications(const checked_pair& pair, verdicts& found, const limits& unti
         }
         own = {facts->publications};
     }
-    auto wanted = text_column(
-        pair.from_client,
+    auto wanted = pair.from_client.texts(
         "SELECT format('%I', pubname) FROM pg_publication WHERE pubname <> ALL ($1::text[])",
         own,
         until
     );
     auto present =
-        text_column(pair.to_client, "SELECT format('%I', pubname) FROM pg_publication", {}, until);
+        pair.to_client.texts("SELECT format('%I', pubname) FROM pg_publication", {}, until);
     if (!wanted || !present) {
         return wanted ? present.error() : wanted.error();
     }
@@ -349,8 +348,7 @@ check_replica_identity(const checked_pair& pair, verdicts& found, const limits& 
         return facts.error();
     }
     const names publications{facts->publications};
-    auto without = text_column(
-        pair.from_client,
+    auto without = pair.from_client.texts(
         "SELECT DISTINCT c.oid::regclass::text FROM pg_publication_tables t "
         "JOIN pg_namespace n ON n.nspname = t.schemaname "
         "JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename "

@@ -40,19 +40,6 @@ std::string role_of(const std::string& grant) {
     return grant.substr(0, grant.size() - (is_grantable ? grantable.size() : 0));
 }
 
-step_result<std::vector<std::string>>
-names(pg_client& server, const char* query, const limits& until) {
-    auto rows = server.query(query, until);
-    if (!rows) {
-        return rows.error();
-    }
-    std::vector<std::string> found;
-    for (std::size_t row = 0; row < rows->size(); ++row) {
-        found.emplace_back(rows->text(row, 0));
-    }
-    return found;
-}
-
 bool holds(const std::vector<std::string>& list, const std::string& one) {
     return std::find(list.begin(), list.end(), one) != list.end();
 }
@@ -88,7 +75,7 @@ revoke_connect(pg_client& server, const connect_grants& grants, const limits& un
             return done.error();
         }
     }
-    auto left = names(server, still_let_in, until);
+    auto left = server.texts(still_let_in, until);
     if (!left) {
         return left.error();
     }
@@ -106,7 +93,7 @@ revoke_connect(pg_client& server, const connect_grants& grants, const limits& un
 step_result<void>
 grant_connect(pg_client& server, const connect_grants& grants, const limits& until) {
     const auto databases = user_databases(server, until);
-    const auto roles = databases ? names(server, roles_now, until) : databases;
+    const auto roles = databases ? server.texts(roles_now, until) : databases;
     if (!roles) {
         return roles.error();
     }
@@ -118,10 +105,7 @@ grant_connect(pg_client& server, const connect_grants& grants, const limits& unt
             if (!holds(*roles, role_of(grant))) {
                 continue;
             }
-            auto done = server.query(
-                fmt::format("GRANT CONNECT ON DATABASE {} TO {}", identifier(database), grant),
-                until
-            );
+            auto done = server.query(grant_connect_statement(database, grant), until);
             if (!done) {
                 return done.error();
             }

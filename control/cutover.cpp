@@ -159,21 +159,6 @@ void keep_unfencing(cutover_state& state, const std::string& why) {
     }
 }
 
-/// How an operator takes a fence down.
-std::string by_hand(const fence_memory& fence) {
-    switch (fence.method) {
-    case fence_method::revoke_connect:
-        return "there: GRANT CONNECT ON DATABASE ... as before (`events` has it)";
-    case fence_method::command:
-        return "run unfence_command";
-    case fence_method::none:
-    case fence_method::default_read_only:
-    case fence_method::lock_tables:
-        break;
-    }
-    return "there: ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()";
-}
-
 void tell_where_we_are(cutover_state& state, const step_failure& why) {
     cutover_report& report = state.report;
     report.text = why.text + "; back on " + state.asked.from;
@@ -181,7 +166,7 @@ void tell_where_we_are(cutover_state& state, const step_failure& why) {
         report.text += ", WHICH STILL REFUSES WRITES: it did not answer";
         report.hint = "when " + state.asked.from +
                       " is back: restart pgsluice, or begin another cutover, or " +
-                      by_hand(state.memory);
+                      lowering_by_hand(state.memory);
     }
     report.text += what_stays(state);
     show(state, "abort", report.text, true);

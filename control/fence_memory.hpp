@@ -35,6 +35,12 @@ struct fence_memory {
 /// The fences that committed cutovers left, by backend.
 using fence_memories = std::map<std::string, fence_memory, std::less<>>;
 
+/// `grant` is one of fence_memory::connect's.
+std::string grant_connect_statement(const std::string& database, const std::string& grant);
+
+/// How an operator takes a raised fence down without pgsluice: the very statements or the command.
+std::string lowering_by_hand(const fence_memory& fence);
+
 /// Whether the fence is a setting, which the server itself tells of and an operator may have reset.
 inline bool is_setting(fence_method method) {
     return method == fence_method::default_read_only || method == fence_method::lock_tables;

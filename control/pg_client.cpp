@@ -263,6 +263,27 @@ step_result<pg_rows> pg_client::query(const std::string& sql, parameters values,
     return receive(until);
 }
 
+step_result<std::vector<std::string>>
+pg_client::texts(const std::string& sql, parameters values, limits until) {
+    auto rows = query(sql, values, until);
+    if (!rows) {
+        return rows.error();
+    }
+    std::vector<std::string> found;
+    for (std::size_t row = 0; row < rows->size(); ++row) {
+        found.emplace_back(rows->text(row, 0));
+    }
+    return found;
+}
+
+step_result<void> pg_client::execute(const std::string& sql, limits until) {
+    auto done = query(sql, until);
+    if (!done) {
+        return done.error();
+    }
+    return {};
+}
+
 step_result<void>
 pg_client::prepare(const std::string& name, const std::string& sql, limits until) {
     if (!is_usable()) {

@@ -69,6 +69,14 @@ public:
     step_result<pg_rows> query(const std::string& sql, limits until) {
         return query(sql, {}, until);
     }
+    /// The first column of every row; empty for NULL.
+    step_result<std::vector<std::string>>
+    texts(const std::string& sql, parameters values, limits until);
+    step_result<std::vector<std::string>> texts(const std::string& sql, limits until) {
+        return texts(sql, {}, until);
+    }
+    /// For a statement without rows.
+    step_result<void> execute(const std::string& sql, limits until);
     /// Has a statement parsed ahead; its plan is made on the first run.
     step_result<void> prepare(const std::string& name, const std::string& sql, limits until);
     step_result<pg_rows> run(const std::string& name, parameters values, limits until);

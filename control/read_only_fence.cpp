@@ -34,25 +34,6 @@ UNION ALL
 SELECT format('prepared transaction %L, user %s, database %s', gid, owner, database)
 FROM pg_prepared_xacts LIMIT 20)";
 
-step_result<std::vector<std::string>> column(const step_result<pg_rows>& rows) {
-    if (!rows) {
-        return rows.error();
-    }
-    std::vector<std::string> texts;
-    for (std::size_t row = 0; row < rows->size(); ++row) {
-        texts.emplace_back(rows->text(row, 0));
-    }
-    return texts;
-}
-
-step_result<void> run(pg_client& on, const std::string& statement, const limits& until) {
-    auto done = on.query(statement, until);
-    if (!done) {
-        return done.error();
-    }
-    return {};
-}
-
 std::string on_functions(
     std::string_view verb, const std::vector<std::string>& functions, std::string_view whom
 ) {
@@ -118,7 +99,7 @@ step_result<void> server_fence::plan(read_only_record& next, limits until) {
         if (!there) {
             return there.error();
         }
-        auto functions = column(there->query(open_writers, until));
+        auto functions = there->texts(open_writers, until);
         if (!functions) {
             return functions.error();
         }
@@ -138,8 +119,8 @@ step_result<std::vector<std::string>> server_fence::raise(
         if (!there) {
             return there.error();
         }
-        auto done = run(*there, on_functions("REVOKE", functions, "FROM PUBLIC"), until);
-        auto left = column(there->query(open_writers, until));
+        auto done = there->execute(on_functions("REVOKE", functions, "FROM PUBLIC"), until);
+        auto left = there->texts(open_writers, until);
         if (!done || !left) {
             return done ? left.error() : done.error();
         }
@@ -159,7 +140,7 @@ step_result<std::vector<std::string>> server_fence::raise(
         return done.error();
     }
     const std::vector<std::string> pids{fmt::format("{{{}}}", fmt::join(ours, ","))};
-    return column(client->query(writers_beside, pids, until));
+    return client->texts(writers_beside, pids, until);
 }
 
 step_result<table_locks> server_fence::lock_tables(limits until) {
@@ -182,7 +163,7 @@ step_result<void> server_fence::lower(const read_only_record& raised, limits unt
             continue;  // dropped since
         }
         auto there = connect(database, name, until);
-        auto done = there ? run(*there, on_functions("GRANT", functions, "TO PUBLIC"), until)
+        auto done = there ? there->execute(on_functions("GRANT", functions, "TO PUBLIC"), until)
                           : step_result<void>(there.error());
         if (!done) {
             return done;

@@ -16,25 +16,6 @@ constexpr const char* user_tables =
     "WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.oid >= 16384 "
     "AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
 
-step_result<void> run(pg_client& on, const std::string& statement, const limits& until) {
-    auto done = on.query(statement, until);
-    if (!done) {
-        return done.error();
-    }
-    return {};
-}
-
-step_result<std::vector<std::string>> column(const step_result<pg_rows>& rows) {
-    if (!rows) {
-        return rows.error();
-    }
-    std::vector<std::string> texts;
-    for (std::size_t row = 0; row < rows->size(); ++row) {
-        texts.emplace_back(rows->text(row, 0));
-    }
-    return texts;
-}
-
 bool says(const step_failure& failure, std::string_view sqlstate) {
     return failure.text.find(sqlstate) != std::string::npos;
 }
@@ -42,12 +23,12 @@ bool says(const step_failure& failure, std::string_view sqlstate) {
 /// Locks the tables of one database; yields how many there are.
 step_result<std::size_t> lock_here(pg_client& holder, const limits& until) {
     // An autovacuum in the way is cancelled after deadlock_timeout.
-    (void)run(holder, "SET deadlock_timeout = '20ms'", until);
+    (void)holder.execute("SET deadlock_timeout = '20ms'", until);
     const auto left = std::chrono::floor<milliseconds>(until.deadline - limits::clock::now());
     const auto patience = std::max(milliseconds{1}, left * 9 / 10);
-    auto set = run(holder, fmt::format("SET lock_timeout = {}", patience.count()), until);
-    auto begun = set ? run(holder, "BEGIN", until) : set;
-    auto tables = begun ? column(holder.query(user_tables, until)) : begun.error();
+    auto set = holder.execute(fmt::format("SET lock_timeout = {}", patience.count()), until);
+    auto begun = set ? holder.execute("BEGIN", until) : set;
+    auto tables = begun ? holder.texts(user_tables, until) : begun.error();
     if (!tables) {
         return tables.error();
     }
@@ -55,7 +36,7 @@ step_result<std::size_t> lock_here(pg_client& holder, const limits& until) {
         return std::size_t{0};
     }
     auto locked =
-        run(holder, fmt::format("LOCK TABLE {} IN SHARE MODE", fmt::join(*tables, ", ")), until);
+        holder.execute(fmt::format("LOCK TABLE {} IN SHARE MODE", fmt::join(*tables, ", ")), until);
     if (!locked && says(locked.error(), "(55P03)")) {
         return step_failure{
             setback::deadline, holder.server() + ": somebody holds a lock on a table", {}, {}};
@@ -66,9 +47,9 @@ step_result<std::size_t> lock_here(pg_client& holder, const limits& until) {
 }  // namespace
 
 step_result<std::vector<std::string>> user_databases(pg_client& server, const limits& until) {
-    return column(server.query(
+    return server.texts(
         "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1", until
-    ));
+    );
 }
 
 step_result<table_locks> table_locks::connect(const pg_login& login, limits until) {
@@ -113,17 +94,17 @@ std::vector<std::int32_t> table_locks::pids() const {
 }
 
 step_result<void> expect_locked(pg_client& server, const limits& until) {
-    auto tables = column(server.query(std::string(user_tables) + " LIMIT 1", until));
+    auto tables = server.texts(std::string(user_tables) + " LIMIT 1", until);
     if (!tables || tables->empty()) {
         return tables ? step_result<void>() : tables.error();
     }
-    auto begun = run(server, "BEGIN", until);
+    auto begun = server.execute("BEGIN", until);
     if (!begun) {
         return begun;
     }
     const std::string write = "LOCK TABLE " + tables->front() + " IN ROW EXCLUSIVE MODE NOWAIT";
-    const auto tried = run(server, write, until);
-    if (auto ended = run(server, "ROLLBACK", until); !ended) {
+    const auto tried = server.execute(write, until);
+    if (auto ended = server.execute("ROLLBACK", until); !ended) {
         return ended;
     }
     if (tried) {

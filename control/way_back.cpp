@@ -32,23 +32,15 @@ constexpr const char* advance =
     "SELECT pg_replication_slot_advance(slot_name, greatest(confirmed_flush_lsn, "
     "pg_current_wal_flush_lsn())) FROM pg_replication_slots WHERE slot_name = $1";
 
-step_result<void> run(pg_client& server, const std::string& sql, const limits& until) {
-    auto rows = server.query(sql, until);
-    if (!rows) {
-        return rows.error();
-    }
-    return {};
-}
-
 /// A subscription without a slot can be dropped without reaching the server it came from.
 step_result<void> drop_subscription(pg_client& on, const std::string& name, const limits& until) {
-    auto done =
-        run(on, fmt::format("ALTER SUBSCRIPTION {} SET (slot_name = NONE)", identifier(name)), until
-        );
+    auto done = on.execute(
+        fmt::format("ALTER SUBSCRIPTION {} SET (slot_name = NONE)", identifier(name)), until
+    );
     if (!done) {
         return done;
     }
-    return run(on, fmt::format("DROP SUBSCRIPTION {}", identifier(name)), until);
+    return on.execute(fmt::format("DROP SUBSCRIPTION {}", identifier(name)), until);
 }
 
 /// Its walsender takes a moment to notice that the subscriber is gone.
@@ -89,10 +81,8 @@ step_result<void> publish(pg_client& to, const way_back& wanted, const limits& u
             ),
             {}};
     }
-    return run(
-        to,
-        fmt::format("CREATE PUBLICATION {} FOR TABLE {}", publication, tables->text(0, 0)),
-        until
+    return to.execute(
+        fmt::format("CREATE PUBLICATION {} FOR TABLE {}", publication, tables->text(0, 0)), until
     );
 }
 
@@ -107,8 +97,7 @@ step_result<void> make_slot(pg_client& to, const way_back& wanted, const limits&
 }
 
 step_result<void> subscribe(pg_client& from, const way_back& wanted, const limits& until) {
-    return run(
-        from,
+    return from.execute(
         fmt::format(
             "CREATE SUBSCRIPTION {} CONNECTION {} PUBLICATION {} WITH (enabled = false, "
             "create_slot = false, slot_name = {}, copy_data = false)",
@@ -200,7 +189,7 @@ turn_round(pg_client& from, pg_client& to, const way_back& wanted, const limits&
         return present.error();
     }
     // The fence stands on `from`: only this session may write there.
-    step_result<void> done = run(from, "SET default_transaction_read_only = off", until);
+    step_result<void> done = from.execute("SET default_transaction_read_only = off", until);
     if (present->size() > 0 && done) {
         const std::string slot(present->text(0, 0));
         done = slot.empty() ? done : drop_slot(from, slot, until);
@@ -209,8 +198,8 @@ turn_round(pg_client& from, pg_client& to, const way_back& wanted, const limits&
     if (!done) {
         return done;
     }
-    done = run(
-        from, fmt::format("ALTER SUBSCRIPTION {} ENABLE", identifier(wanted.subscription)), until
+    done = from.execute(
+        fmt::format("ALTER SUBSCRIPTION {} ENABLE", identifier(wanted.subscription)), until
     );
     return done ? await_worker(from, wanted, until) : done;
 }
@@ -246,7 +235,8 @@ undo_way_back(pg_client& from, pg_client& to, const way_back& wanted, limits unt
         done = drop_subscription(from, wanted.subscription, until);
     }
     done = done ? drop_slot(to, wanted.slot, until) : done;
-    return done ? run(to, fmt::format("DROP PUBLICATION IF EXISTS {}", publication), until) : done;
+    return done ? to.execute(fmt::format("DROP PUBLICATION IF EXISTS {}", publication), until)
+                : done;
 }
 
 }  // namespace pgsluice::control
