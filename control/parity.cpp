@@ -37,10 +37,13 @@ struct object {
     std::string definition;
     std::string create;
     std::string change;
+    bool is_initial;
 };
 using objects = std::map<std::string, object, std::less<>>;
 
 objects read_objects(const pg_rows& rows) {
+    constexpr std::size_t initial_column = 4;
+    const bool tells_initial = rows.columns() > initial_column;
     objects found;
     for (std::size_t row = 0; row < rows.size(); ++row) {
         found.emplace(
@@ -48,7 +51,8 @@ objects read_objects(const pg_rows& rows) {
             object{
                 std::string(rows.text(row, 1)),
                 std::string(rows.text(row, 2)),
-                std::string(rows.text(row, 3))}
+                std::string(rows.text(row, 3)),
+                tells_initial && rows.truth(row, initial_column)}
         );
     }
     return found;
@@ -76,6 +80,10 @@ std::string mend(const checked_pair& pair, const std::string& statement) {
     return fmt::format("on {}: {}", pair.to.name, statement);
 }
 
+bool is_of_other_version(const checked_pair& pair) {
+    return pair.from.version / 10000 != pair.to.version / 10000;
+}
+
 void tell_difference(
     const checked_pair& pair,
     const catalog& kind,
@@ -84,8 +92,7 @@ void tell_difference(
     const object& present,
     verdicts& found
 ) {
-    const bool other_words =
-        kind.is_deparsed && pair.from.version / 10000 != pair.to.version / 10000;
+    const bool other_words = kind.is_deparsed && is_of_other_version(pair);
     std::string text = fmt::format(
         "{} {} is `{}` on {}, `{}` on {}",
         kind.noun,
@@ -100,6 +107,22 @@ void tell_difference(
         found.note(std::move(text), mend(pair, wanted.change));
     } else {
         found.bad(std::move(text), mend(pair, wanted.change));
+    }
+}
+
+void tell_missing(
+    const checked_pair& pair,
+    const catalog& kind,
+    const std::string& name,
+    const object& wanted,
+    verdicts& found
+) {
+    std::string text = fmt::format("{} {} is missing on {}", kind.noun, name, pair.to.name);
+    if (wanted.is_initial && is_of_other_version(pair)) {
+        text += ", whose version does not come with it";
+        found.note(std::move(text), mend(pair, wanted.create));
+    } else {
+        found.bad(std::move(text), mend(pair, wanted.create));
     }
 }
 
@@ -136,13 +159,9 @@ step_result<void> compare_catalogs(
     for (const auto& [name, one] : wanted) {
         const auto there = present.find(name);
         if (there == present.end()) {
-            if (is_to_be_lifted(pair, kind, name)) {
-                continue;
+            if (!is_to_be_lifted(pair, kind, name)) {
+                tell_missing(pair, kind, name, one, found);
             }
-            found.bad(
-                fmt::format("{} {} is missing on {}", kind.noun, name, pair.to.name),
-                mend(pair, one.create)
-            );
         } else if (there->second.definition != one.definition) {
             tell_difference(pair, kind, name, one, there->second, found);
         }

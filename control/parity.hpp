@@ -14,9 +14,10 @@ enum class extra_objects : std::uint8_t { ignored, noted, bad };
 struct catalog {
     std::string_view noun;  ///< "index"
     /// Rows of: unique name, definition, the statement that creates the object, the statement that
-    /// gives an existing one this definition; the last two may be NULL. May use the relations `rel`
-    /// (pg_class with `full_name`), `fn` (pg_proc) and `ty` (pg_type), which leave out the system's
-    /// own, those of extensions and temporary ones.
+    /// gives an existing one this definition; the last two may be NULL; optionally: whether initdb
+    /// made it, so that it is a note when a new server of another version lacks it. May use the
+    /// relations `rel` (pg_class with `full_name`), `fn` (pg_proc) and `ty` (pg_type), which leave
+    /// out the system's own, those of extensions and temporary ones.
     std::string_view sql;
     extra_objects extra = extra_objects::noted;
     /// Servers of different versions write the same definition differently: then it is a note.

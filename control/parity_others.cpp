@@ -127,18 +127,24 @@ FROM (SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
                 WHERE datname = current_database()) AS each)",
     extra_objects::ignored};
 
-/// What the owner has by itself is left out.
+/// What the owner has by itself is left out. What initdb gave in the schema `public` is not the
+/// same in all versions (Release Notes of 15: no CREATE for PUBLIC); pg_init_privs remembers it.
 const catalog grant_catalog{
     .noun = "grant",
     .sql = R"(
-SELECT text, max(option), 'GRANT ' || text || max(option), 'GRANT ' || text || max(option)
+SELECT text, max(option), 'GRANT ' || text || max(option), 'GRANT ' || text || max(option),
+       bool_or(EXISTS (SELECT FROM aclexplode(initial) AS i
+                       WHERE i.grantee = a.grantee AND i.privilege_type = privilege))
 FROM (SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, full_name AS name,
-             relowner AS owner, relacl AS acl, CASE relkind WHEN 'S' THEN 's' ELSE 'r' END AS letter
+             relowner AS owner, relacl AS acl,
+             CASE relkind WHEN 'S' THEN 's' ELSE 'r' END AS letter, NULL::aclitem[] AS initial
       FROM rel WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
-      UNION ALL SELECT 'SCHEMA', quote_ident(nspname), nspowner, nspacl, 'n' FROM schema
-      UNION ALL SELECT 'ROUTINE', full_name, proowner, proacl, 'f' FROM fn
-      UNION ALL SELECT 'TYPE', full_name, typowner, typacl, 'T' FROM ty
-      UNION ALL SELECT 'DATABASE', quote_ident(datname), datdba, datacl, 'd' FROM pg_database
+      UNION ALL SELECT 'SCHEMA', quote_ident(nspname), nspowner, nspacl, 'n', (
+                SELECT initprivs FROM pg_init_privs WHERE objoid = schema.oid
+                AND classoid = 'pg_namespace'::regclass AND privtype = 'i') FROM schema
+      UNION ALL SELECT 'ROUTINE', full_name, proowner, proacl, 'f', NULL FROM fn
+      UNION ALL SELECT 'TYPE', full_name, typowner, typacl, 'T', NULL FROM ty
+      UNION ALL SELECT 'DATABASE', quote_ident(datname), datdba, datacl, 'd', NULL FROM pg_database
                 WHERE datname = current_database()) AS each,
 LATERAL (SELECT privilege_type AS privilege, grantee, is_grantable
          FROM aclexplode(coalesce(acl, acldefault(letter::"char", owner)))) AS a,
@@ -147,7 +153,7 @@ LATERAL (SELECT format('%s ON %s %s TO %s', privilege, kind, name, CASE grantee 
                 CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS option) AS b
 WHERE grantee <> owner GROUP BY text
 UNION ALL
-SELECT text, '', 'GRANT ' || text, NULL
+SELECT text, '', 'GRANT ' || text, NULL, false
 FROM rel JOIN pg_attribute c ON c.attrelid = rel.oid, aclexplode(attacl) AS a,
 LATERAL (SELECT format('%s (%I) ON TABLE %s TO %s', privilege_type, attname, full_name,
                        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END) AS text)
@@ -156,7 +162,7 @@ UNION ALL
 SELECT concat_ws(' ', 'by default:', privilege_type, 'on', CASE defaclobjtype WHEN 'r' THEN 'TABLES'
                  WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES'
                  ELSE 'SCHEMAS' END, 'of', defaclrole::regrole, 'in ' || nspname, 'to',
-                 CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END), '', NULL, NULL
+                 CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END), '', NULL, NULL, false
 FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace,
 aclexplode(defaclacl) AS a WHERE grantee <> defaclrole)",
     .fenced = "CONNECT ON DATABASE "};

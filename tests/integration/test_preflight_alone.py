@@ -34,7 +34,15 @@ def test_versions():
                     refuses(proxy, "versions", "blue is PostgreSQL 15")
         forward = {"blue": earlier, "green": later}
         with Sluice(forward, dbname=DB, service=strict) as proxy:
-            # What version 15 grants by default no more.
+            # What 14 comes with and 15 does not is nothing that anybody granted.
+            finding = preflight(proxy).finding("grants", "CREATE ON SCHEMA public TO PUBLIC")
+            assert finding["level"] == "warn"
+            assert "whose version does not come with it" in finding["text"]
+            for server in (earlier, later):
+                server.query("CREATE ROLE maker")
+            earlier.query("GRANT CREATE ON SCHEMA public TO maker", dbname=DB)
+            finding = preflight(proxy).finding("grants", "CREATE ON SCHEMA public TO maker")
+            assert finding["level"] == "error"
             mend_all(SimpleNamespace(old=earlier, new=later), proxy, "grants")
             assert preflight(proxy).level("versions") == "ok"
             passes(proxy)
