@@ -4,11 +4,9 @@ refuses, and when it is mended as told nothing is left to complain about.
 
 import contextlib
 
-import pytest
-
 from support.cluster import wait_until
-from support.cutover_world import DB, connect, logical_pair, one, proxy_for
-from support.guardrails import do_as_told, preflight, refuses, set_server
+from support.cutover_world import DB, connect, one, proxy_for
+from support.guardrails import do_as_told, guarded_pair, preflight, refuses, set_server
 from support.ledger import Ledger
 from support.sluice import Sluice
 
@@ -17,24 +15,7 @@ CREATE TABLE item (id int PRIMARY KEY, note text);
 """
 
 
-@pytest.fixture(scope="module")
-def pair():
-    with logical_pair(SCHEMA, max_prepared_transactions=5) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def proxy(pair):
-    with proxy_for(pair, "logical") as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def clean(pair, proxy):
-    """Each test begins and ends with a pair that has no error."""
-    yield
-    found = preflight(proxy)
-    assert found.code == 0, found.errors()
+pair, proxy, clean = guarded_pair(SCHEMA, max_prepared_transactions=5)
 
 
 def test_a_sound_pair_passes(proxy):

@@ -114,13 +114,13 @@ def checks_of_the_table():
         return re.findall(r'^\s*\{"([a-z-]+)"', source.read(), re.M)
 
 
-def guarded_pair(schema):
+def guarded_pair(schema, **settings):
     """Fixtures `pair`, `proxy` and `clean` of a test file: two servers with that schema and logical
     replication, the proxy before them, and that each test leaves a pair without an error.
     """
     @pytest.fixture(scope="module")
     def pair():
-        with logical_pair(schema, wal_retrieve_retry_interval="100ms") as made:
+        with logical_pair(schema, wal_retrieve_retry_interval="100ms", **settings) as made:
             yield made
 
     @pytest.fixture(scope="module")
