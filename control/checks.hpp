@@ -65,7 +65,7 @@ struct check {
 };
 
 /// Every check that a preflight makes, in order.
-inline constexpr std::size_t checks_count = 59;
+inline constexpr std::size_t checks_count = 60;
 std::span<const check, checks_count> checks();
 
 /// Null when there is none of that name.
@@ -86,6 +86,9 @@ step_result<void> check_configuration(const checked_pair&, verdicts&, const limi
 // checks_room.cpp:
 step_result<void> check_disk(const checked_pair&, verdicts&, const limits&);
 step_result<void> check_prewarm(const checked_pair&, verdicts&, const limits&);
+
+// checks_way_back.cpp:
+step_result<void> check_way_back(const checked_pair&, verdicts&, const limits&);
 
 // checks_catalogs.cpp:
 step_result<void> check_overrides(const checked_pair&, verdicts&, const limits&);

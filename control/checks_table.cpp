@@ -47,6 +47,7 @@ constexpr check table[] = {
     {"publication", warning, scope_logical, "every change is published", check_publication},
     {"apply-errors", warning, scope_logical, "none has happened", check_apply_errors},
     {"replica-identity", error, scope_logical, "each table has one", check_replica_identity},
+    {"way-back", error, scope_all, "`rollback` will lose nothing", check_way_back},
     {"publications", warning, scope_copies, "none would be lost", check_publications},
     {"schema-tables", error, scope_copies, "", compare<table_catalog>},
     {"columns", error, scope_copies, "", compare<column_catalog>},

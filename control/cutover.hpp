@@ -63,10 +63,17 @@ struct cutover_request {
     std::optional<fence_memory> to_fence{};
 };
 
+/// What each step took in the last cutover that was carried through, by name.
+using step_times = std::map<std::string, std::chrono::microseconds, std::less<>>;
+
+/// Into `times` what the steps of a cutover that was carried through have taken.
+void remember_times(step_times& times, std::span<const step_report> steps);
+
 /// One line of the plan that a dry run prints.
 struct planned_step {
     std::string name;
     std::chrono::milliseconds deadline{0};
+    std::optional<std::chrono::microseconds> expected{};  ///< nothing when it was never taken
     std::string does;
     std::string undo;  ///< "-" when there is nothing to undo
 };
@@ -111,8 +118,10 @@ struct rehearsal {
     std::string text;
 };
 
-/// `--dry-run`: the preflight, the plan and live readings; changes nothing.
-rehearsal rehearse_cutover(const cutover_request& request, cutover_world world);
+/// `--dry-run`: the preflight, the plan and live readings; changes nothing. A step is expected to
+/// take what it took the last time, the preflight what it takes here.
+rehearsal
+rehearse_cutover(const cutover_request& request, cutover_world world, const step_times& last = {});
 
 /// A cutover that the process did not live to finish, as the journal tells it at start.
 struct unfinished_cutover {

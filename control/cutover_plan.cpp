@@ -65,7 +65,7 @@ milliseconds allowed(const cutover_request& r) {
 constexpr std::string_view nothing = "-";
 using request = cutover_request;
 
-constexpr std::array<step, 22> table{{
+constexpr std::array<step, 23> table{{
     {"preflight",
      for_cutover,
      allowed<&request::preflight_timeout>,
@@ -114,6 +114,12 @@ constexpr std::array<step, 22> table{{
      steps::drain_long,
      "park the sessions with long transactions, while all others go on",
      "let them go on"},
+    {"refresh",
+     always,
+     allowed<&request::prepare_timeout>,
+     steps::refresh,
+     "copy again whoever has done something since, while traffic goes on",
+     nothing},
     {"drain",
      always,
      allowed<&request::drain_timeout>,
@@ -244,6 +250,7 @@ std::vector<planned_step> make_plan(const cutover_request& request) {
         plan.push_back(
             {std::string(one.name),
              one.allowed(request),
+             std::nullopt,
              std::string(does) + after,
              std::string(undo)}
         );

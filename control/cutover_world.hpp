@@ -45,6 +45,7 @@ public:
         limits::clock::time_point deadline
     ) = 0;
     virtual void order_move(proxy::move_order order) = 0;
+    virtual std::size_t refresh_move() = 0;
     virtual void cancel_move() = 0;
     virtual void mark_promoted() = 0;
     virtual void commit_move(proxy::route to, const proxy::farewell& to_left_behind) = 0;
@@ -78,6 +79,7 @@ public:
         std::set<std::pair<std::string, std::string>> logins{};  ///< (user, database) connected
         std::string state_dir{};             ///< of the journal; empty: nobody asks
         std::vector<std::string> prewarm{};  ///< relations that are to be read ahead
+        bool way_back = false;               ///< the old server is to follow the new one
     };
     /// Every check, without touching data. Fails only when it could not be carried out at all;
     /// findings are rows.

@@ -232,7 +232,8 @@ result<void> daemon::start_services() {
             initial_mode(state),
             state.fences,
             state.previous,
-            state.read_only
+            state.read_only,
+            state.times
         ));
         spdlog::info(
             "service_started name={} route={} generation={} mode={} admitted=\"{}\" workers={}",

@@ -25,6 +25,7 @@ public:
     proxy::stall_histogram stalls() const override { return engine_.stalls(id_); }
     proxy::route current_route() const override { return engine_.current_route(id_); }
     void order_move(proxy::move_order order) override { engine_.order_move(id_, order); }
+    std::size_t refresh_move() override { return engine_.refresh_move(id_); }
     void cancel_move() override { engine_.cancel_move(id_); }
     void mark_promoted() override { engine_.mark_promoted(id_); }
     void learn_custom_settings(std::span<const std::string> names) override {

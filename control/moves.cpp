@@ -213,6 +213,9 @@ void service_operations::end_cutover(const cutover_request& asked, const cutover
         fences_[asked.from] = *report.fence_stands;
         fences_.erase(asked.to);
     }
+    if (report.exit_code == 0) {
+        remember_times(times_, report.steps);
+    }
     if (!asked.retarget && (report.exit_code == 0 || report.exit_code == 6)) {
         previous_ = asked.from;
     }
@@ -356,10 +359,15 @@ outcome service_operations::cutover_to(
     if (!given.has("dry-run")) {
         return attempt(service, given, std::move(*asked), std::move(servers), tell);
     }
+    step_times last;
+    {
+        const std::lock_guard guard(mutex_);
+        last = times_;
+    }
     recorder records(*this, *asked, tell);
     return rehearsal_outcome(
         *asked,
-        rehearse_cutover(*asked, {traffic_, *servers, records, records, aborted_, stopping_})
+        rehearse_cutover(*asked, {traffic_, *servers, records, records, aborted_, stopping_}, last)
     );
 }
 

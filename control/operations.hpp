@@ -50,7 +50,8 @@ public:
         mode initial,
         fence_memories fences = {},
         std::string previous = {},
-        read_only_record read_only = {}
+        read_only_record read_only = {},
+        step_times times = {}
     );
 
     std::string name() const { return settings()->name; }
@@ -176,6 +177,7 @@ private:
     std::optional<cutover_view> cutover_;
     std::optional<fence_memory> fence_left_;  ///< see cutover_report
     fence_memories fences_;
+    step_times times_;            ///< for the next dry run
     std::string previous_;        ///< where a rollback leads
     read_only_record read_only_;  ///< as last journaled
     bool is_stopping_ = false;

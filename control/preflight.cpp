@@ -117,7 +117,8 @@ server_pair::expectations expect(traffic& service, const cutover_request& asked)
         .ours = [&service, from = asked.from_backend] { return service.backend_pids(from); },
         .logins = std::move(logins),
         .state_dir = asked.state_dir,
-        .prewarm = asked.prewarm};
+        .prewarm = asked.prewarm,
+        .way_back = asked.way_back};
 }
 
 outcome preflight_outcome(const cutover_request& asked, const std::vector<check_row>& rows) {

@@ -47,14 +47,27 @@ void judge(rehearsal& found, const cutover_request& request) {
 
 }  // namespace
 
-rehearsal rehearse_cutover(const cutover_request& request, cutover_world world) {
+void remember_times(step_times& times, std::span<const step_report> steps) {
+    for (const step_report& each : steps) {
+        times[each.name] = each.took;
+    }
+}
+
+rehearsal
+rehearse_cutover(const cutover_request& request, cutover_world world, const step_times& last) {
     rehearsal found;
     found.plan = make_plan(request);
+    for (planned_step& step : found.plan) {
+        if (const auto took = last.find(step.name); took != last.end()) {
+            step.expected = took->second;
+        }
+    }
     const auto sessions = world.service.sessions();
     found.readings = service_readings(sessions);
     found.pinned = session_rows(sessions, has_pins);
     if (!request.retarget) {
-        const limits until{limits::clock::now() + request.preflight_timeout, &world.aborted};
+        const auto begun = limits::clock::now();
+        const limits until{begun + request.preflight_timeout, &world.aborted};
         auto checks = world.servers.preflight(expect(world.service, request), until);
         if (!checks) {
             found.exit_code = checks.error().why == setback::deadline ? 5 : 1;
@@ -62,6 +75,8 @@ rehearsal rehearse_cutover(const cutover_request& request, cutover_world world) 
             return found;
         }
         found.checks = std::move(*checks);
+        found.plan.front().expected =
+            std::chrono::duration_cast<std::chrono::microseconds>(limits::clock::now() - begun);
         if (auto more = world.servers.readings(until)) {
             found.readings.insert(found.readings.end(), more->begin(), more->end());
         }

@@ -174,6 +174,7 @@ outcome rehearsal_outcome(const cutover_request& asked, const rehearsal& found) 
     for (const planned_step& step : found.plan) {
         plan.push_back(
             {{"step", step.name},
+             {"expected_ms", step.expected ? in_ms(*step.expected) : json::value(nullptr)},
              {"deadline_ms", step.deadline.count()},
              {"does", step.does},
              {"undo", step.undo}}

@@ -18,6 +18,18 @@ failure contradiction(const journal_record& record, std::string_view how) {
         {}};
 }
 
+/// For people: what cannot be read is left out.
+step_times decode_times(const boost::json::value& value) {
+    step_times times;
+    const boost::json::object* fields = value.if_object();
+    for (const auto& each : fields == nullptr ? boost::json::object() : *fields) {
+        if (const std::int64_t* took = each.value().if_int64()) {
+            times[each.key()] = std::chrono::microseconds(*took);
+        }
+    }
+    return times;
+}
+
 result<void> apply_route(service_state& state, const journal_record& record) {
     const boost::json::value* backend = record.payload.if_contains("backend");
     const boost::json::value* generation = record.payload.if_contains("generation");
@@ -33,6 +45,9 @@ result<void> apply_route(service_state& state, const journal_record& record) {
             return contradiction(record, "previous is no name");
         }
         state.previous = std::string(previous->get_string());
+    }
+    if (const boost::json::value* took = record.payload.if_contains("took_us")) {
+        state.times = decode_times(*took);
     }
     if (const boost::json::value* fences = record.payload.if_contains("fences")) {
         if (!fences->is_object()) {
@@ -101,6 +116,7 @@ apply_cutover(service_state& state, const cutover_record& cutover, const journal
             return contradiction(record, "it was not committed before");
         }
         state.unfinished.reset();
+        remember_times(state.times, cutover.steps);
         break;
     }
     return {};
@@ -134,6 +150,14 @@ result<void> apply(service_state& state, const journal_record& record) {
     return {};
 }
 
+boost::json::object encode_times(const step_times& times) {
+    boost::json::object fields;
+    for (const auto& [step, took] : times) {
+        fields[step] = took.count();
+    }
+    return fields;
+}
+
 boost::json::object route_of(const service_state& state) {
     boost::json::object route{{"backend", state.backend}, {"generation", state.generation}};
     boost::json::object fences;
@@ -142,6 +166,9 @@ boost::json::object route_of(const service_state& state) {
     }
     if (!fences.empty()) {
         route["fences"] = std::move(fences);
+    }
+    if (!state.times.empty()) {
+        route["took_us"] = encode_times(state.times);
     }
     if (!state.previous.empty()) {
         route["previous"] = state.previous;

@@ -17,7 +17,7 @@ namespace pgsluice::control {
 /// Journal kinds of a service besides a cutover's own (record_json.hpp):
 ///
 ///   route   {"backend", "generation", "fences"?: {BACKEND: FENCE},
-///           "previous"?: BACKEND}   the first start, or a summary
+///           "previous"?: BACKEND, "took_us"?: {STEP: N}}   the first start, or a summary
 ///   pause   {"on_timeout"}              a pause begins: the gate is about to close
 ///   paused  {}                          it stands; it stays over a restart
 ///   resume  {"why"}                     the gate is about to open
@@ -41,6 +41,7 @@ struct service_state {
     read_only_record read_only{};
     std::optional<unfinished_cutover> unfinished{};
     std::string previous{};   ///< that the last committed cutover left; empty: there was none
+    step_times times{};       ///< of the last cutovers that were carried through
     fence_memories fences{};  ///< that our cutovers left on the backends they came from
 };
 

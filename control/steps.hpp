@@ -98,6 +98,7 @@ void undo_prepare_back(cutover_state& state);
 step_result<std::string> prepare(cutover_state& state, limits until);
 void undo_prepare(cutover_state& state);
 step_result<std::string> drain_long(cutover_state& state, limits until);
+step_result<std::string> refresh(cutover_state& state, limits until);
 step_result<std::string> drain(cutover_state& state, limits until);
 void undo_drain(cutover_state& state);
 step_result<std::string> verdict(cutover_state& state, limits until);

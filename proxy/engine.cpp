@@ -328,6 +328,15 @@ void engine::cancel_move(service_id service) {
     parts_->on_all(service, [](shard& s) { s.end_order(); });
 }
 
+std::size_t engine::refresh_move(service_id service) {
+    std::atomic<std::size_t> behind{0};
+    parts_->on_all(service, [&](shard& s) {
+        behind += s.refresh();
+        s.publish_now();
+    });
+    return behind;
+}
+
 void engine::mark_promoted(service_id service) {
     parts_->on_all(service, [](shard& s) { s.mark_promoted(); });
 }

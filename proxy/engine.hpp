@@ -111,6 +111,11 @@ public:
     /// up to date and gets its final verdict: progress().settled + pinned + unready == sessions.
     void order_move(service_id service, move_order order);
 
+    /// Has every session captured again that has done something since it was, while traffic goes
+    /// on, and its copy brought up to date, so that less is left to do with the gate closed.
+    /// Returns how many they are; progress().preparing tells how many are left.
+    std::size_t refresh_move(service_id service);
+
     /// Drops the order and all spares; sessions stay where they are.
     void cancel_move(service_id service);
 

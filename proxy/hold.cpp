@@ -201,6 +201,17 @@ void session::order_given() {
     shard_.changed();
 }
 
+bool session::refresh() {
+    const bool has_copy = stage_ == move_stage::prepared || stage_ == move_stage::pinned ||
+                          stage_ == move_stage::unready;
+    if (!has_copy || captured_requests_ == pump_.requests()) {
+        return false;
+    }
+    stage_ = move_stage::queued;
+    shard_.changed();
+    return true;
+}
+
 void session::order_ended() {
     stage_ = move_stage::none;
     switching_ = false;

@@ -172,6 +172,11 @@ task<void> session::wind_up() {
         co_await wait_.until(never);
     }
     spare_.reset();
+    const bool was_left_behind =
+        switching_ && pump_.end() == pump_end::none && pump_.state().at_boundary();
+    if (leg_ && was_left_behind) {
+        shard_.retire(std::move(leg_));  // its server has the time when the others have moved
+    }
     if (leg_ && leg_->io.is_open()) {
         if (farewell_ && pump_.state().ready_owed() > 0) {
             co_await send_cancel(

@@ -104,6 +104,8 @@ public:
     void end_drain();
     void read_only_changed();  ///< forced read-only was switched on or off
     void order_given();
+    /// Queues it to be captured again if it has done something since; true if it has.
+    bool refresh();
     void order_ended();
     void grant();        ///< its turn to be captured
     void switch_over();  ///< the route has changed: go to the spare, or end

@@ -232,6 +232,12 @@ void shard::give_order(const move_order& order) {
     changed();
 }
 
+std::size_t shard::refresh() {
+    std::size_t behind = 0;
+    for_each([&](session& s) { behind += s.refresh() ? 1 : 0; });
+    return behind;
+}
+
 void shard::end_order() {
     order_.reset();
     for_each([](session& s) { s.order_ended(); });

@@ -100,6 +100,7 @@ public:
     /// came in go on.
     void admit(std::shared_ptr<const admission> to);
     void give_order(const move_order& order);
+    std::size_t refresh();
     void mark_promoted();
     void commit(route to, const farewell& to_left_behind);
     void end_order();

@@ -95,15 +95,25 @@ task<void> session::go_over() {
     shard_.count_switched(false);
 }
 
-/// On a server that was a standby: what it would not take before, and the parameters that changed
-/// with its promotion (in_hot_standby), which it reports with its next ReadyForQuery.
+/// On a server that was a standby: what it would not take before. Of the parameters that servers
+/// report only in_hot_standby changes with a promotion, and the server says so with its next
+/// ReadyForQuery: nobody has to wait for that.
 task<result<void>> session::finish_replay() {
     if (!shard_.order() || !shard_.order()->standby) {
         co_return result<void>{};
     }
-    const script rest = spare_->after_promotion.empty() ? only_sync() : spare_->after_promotion;
+    if (spare_->line->reported.find("in_hot_standby")) {
+        spare_->line->reported.set("in_hot_standby", "off");
+    }
+    if (spare_->after_promotion.empty()) {
+        co_return result<void>{};
+    }
     const auto outcome = co_await run_script(
-        *spare_->line, spare_->point, rest, reactor::now() + new_leg_time, ignore_stray
+        *spare_->line,
+        spare_->point,
+        spare_->after_promotion,
+        reactor::now() + new_leg_time,
+        ignore_stray
     );
     if (!outcome) {
         co_return outcome.error();

@@ -29,8 +29,8 @@ CREATE SEQUENCE down INCREMENT -1 MAXVALUE 1000 START 1000;
 
 
 def expect_drain(proxy):
-    proxy.wait_status(lambda s: s["cutover"] and s["cutover"]["step"] in ("drain_long", "drain"),
-                      "the drain")
+    draining = ("drain_long", "refresh", "drain")
+    proxy.wait_status(lambda s: s["cutover"] and s["cutover"]["step"] in draining, "the drain")
 
 
 def logical_pair():

@@ -8,6 +8,7 @@ import pytest
 from support import cutover_world
 from support.cluster import wait_until
 from support.cutover_world import DB, connect, cutover, one, side
+from support.guardrails import preflight, refuses
 from support.ledger import Ledger
 from support.sluice import Sluice
 
@@ -45,6 +46,34 @@ def test_nothing_to_go_back_from_is_refused(pair):
     with proxy_for(pair) as proxy:
         code, answer = rollback(proxy)
         assert code == 4 and "no cutover" in answer["error"]
+
+
+@contextlib.contextmanager
+def restarted_with(server, name, value):
+    """The server runs with another value of a setting that waits for a restart."""
+    server.query(f"ALTER SYSTEM SET {name} = '{value}'")
+    server.restart()
+    try:
+        yield
+    finally:
+        server.query(f"ALTER SYSTEM RESET {name}")
+        server.restart()
+
+
+def test_preflight_says_whether_there_will_be_a_way_back(pair):
+    with cutover_world.proxy_for(pair, "logical") as proxy:
+        finding = preflight(proxy).finding("way-back", "would lose what is written on green")
+        assert (finding["level"], finding["hint"]) == ("warn", "replication.reverse: on")
+    with proxy_for(pair) as proxy:
+        assert preflight(proxy).level("way-back") == "ok"
+        for server, name, value, text in (
+                (pair.new, "wal_level", "replica", "nobody can follow green: its wal_level is"),
+                (pair.new, "max_wal_senders", "0", "all its WAL senders are at work"),
+                (pair.old, "max_logical_replication_workers", "0", "blue cannot follow")):
+            with restarted_with(server, name, value):
+                assert name in preflight(proxy).finding("way-back", text)["hint"]
+                refuses(proxy, "way-back", text)
+        wait_until(lambda: preflight(proxy).code == 0, "replication going on")
 
 
 def test_a_cutover_that_fails_leaves_nothing_behind(pair):

@@ -11,6 +11,8 @@ from support.sluice import Sluice
 
 SECOND_PASS = {"cutover": {"long_transaction": "500ms", "drain_timeout": "60s"}}
 
+DRAINING = ("drain_long", "refresh", "drain")
+
 
 def connect(proxy):
     connection = psycopg2.connect(host=proxy.host, port=proxy.port, user="postgres",
@@ -86,10 +88,10 @@ def test_a_transaction_that_turns_out_to_be_long_lets_the_others_go_again(blue, 
         for name in ("green", "blue"):  # young when it starts, in the middle of the second pass
             ask(slow, "SELECT 1")
             running = proxy.ctl_start("retarget", name)
-            wait_until(lambda: step(proxy) in ("drain_long", "drain"), "a drain")
+            wait_until(lambda: step(proxy) in DRAINING, "a drain")
             proxy.wait_status(lambda s: s["cutover"]["elapsed_ms"] > 1000, "a long transaction")
             busy.progresses()
-            assert step(proxy) in ("drain_long", "drain")
+            assert step(proxy) in DRAINING
             slow.commit()
             assert running.finish()[0] == 0
             busy.progresses()
@@ -110,6 +112,26 @@ def test_who_was_long_lately_is_held_although_it_is_idle(blue, green):
         slow.rollback()
         assert running.finish()[0] == 0
         assert ask(lately, "SELECT inet_server_port()") == green.port
+
+
+def test_what_is_done_in_the_first_pass_is_copied_again_before_anybody_waits(blue, green):
+    with Sluice({"blue": blue, "green": green}, service=SECOND_PASS) as proxy, \
+            contextlib.closing(connect(proxy)) as slow, \
+            contextlib.closing(connect(proxy)) as other, \
+            contextlib.closing(connect(proxy)) as idle:
+        slow.autocommit = False
+        ask(slow, "SELECT 1")
+        running = proxy.ctl_start("retarget", "green")
+        wait_until(lambda: step(proxy) == "drain_long", "the first pass")
+        ask(other, "SELECT set_config('work_mem', '5555kB', false)")
+        slow.commit()
+        code, answer = running.finish()
+        assert code == 0, answer
+        assert {row["step"]: row["text"] for row in answer["steps"]}["refresh"] == \
+            "1 session copied again"
+        for client in (other, idle):
+            assert ask(client, "SELECT inet_server_port()") == green.port
+        assert ask(other, "SHOW work_mem") == "5555kB"
 
 
 @pytest.mark.parametrize("end", ["deadline", "abort"])

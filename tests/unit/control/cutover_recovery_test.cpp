@@ -93,7 +93,7 @@ TEST(CutoverPlan, NamesDeadlineAndUndoOfEveryStep) {
         EXPECT_FALSE(one.does.empty()) << one.name;
         EXPECT_FALSE(one.undo.empty()) << one.name;
     }
-    EXPECT_EQ(make_plan(retarget()).size(), 8U);
+    EXPECT_EQ(make_plan(retarget()).size(), 9U);
 }
 
 TEST(CutoverPlan, IsWhatTheDocumentationTells) {
@@ -118,6 +118,18 @@ TEST(Rehearsal, ChangesNothingAndSaysWhatItFound) {
     EXPECT_EQ(found.pinned.size(), 1U);
     EXPECT_FALSE(found.plan.empty());
     EXPECT_FALSE(found.readings.empty());
+}
+
+TEST(Rehearsal, ExpectsOfAStepWhatItTookTheLastTime) {
+    fake_world fake;
+    const step_times last{{"drain", std::chrono::microseconds{4321}}};
+    const auto found = rehearse_cutover(asked(replication_kind::logical), fake.world(), last);
+    for (const planned_step& one : found.plan) {
+        EXPECT_EQ(one.expected.has_value(), one.name == "drain" || one.name == "preflight");
+        if (one.name == "drain") {
+            EXPECT_EQ(one.expected, std::chrono::microseconds{4321});
+        }
+    }
 }
 
 }  // namespace

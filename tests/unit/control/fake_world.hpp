@@ -92,6 +92,11 @@ public:
     void order_move(proxy::move_order order) override {
         log(order.standby ? "order_move standby" : "order_move");
     }
+    std::size_t refresh_move() override {
+        log("refresh_move");
+        return behind;
+    }
+    std::size_t behind = 0;
     void cancel_move() override { log("cancel_move"); }
     void mark_promoted() override { log("mark_promoted"); }
     void commit_move(proxy::route to, const proxy::farewell& farewell) override {

@@ -142,14 +142,16 @@ TEST(ReportJson, RehearsalsShowPlanChecksAndReadings) {
     rehearsal found;
     found.text = "would be tried";
     found.checks = {{"login", check_level::warning, "slow", "hurry"}};
-    found.plan = {{"drain", std::chrono::seconds(1), "close", "open"}};
+    found.plan = {
+        {"drain", std::chrono::seconds(1), std::chrono::milliseconds(7), "close", "open"}};
     found.readings = {{"lag", "0 bytes"}};
     found.pinned = {"session 1"};
     EXPECT_EQ(
         boost::json::value(rehearsal_outcome(asked, found).result),
         parsed(R"({"from":"blue","to":"green","text":"would be tried",
                    "checks":[{"check":"login","level":"warn","text":"slow","hint":"hurry"}],
-                   "plan":[{"step":"drain","deadline_ms":1000,"does":"close","undo":"open"}],
+                   "plan":[{"step":"drain","expected_ms":7.0,"deadline_ms":1000,
+                            "does":"close","undo":"open"}],
                    "readings":[{"reading":"lag","value":"0 bytes"}],"pinned":["session 1"]})")
     );
 }

@@ -277,6 +277,7 @@ TEST(Compact, ReplaysToTheSameStatesForEveryCut) {
             EXPECT_EQ(after.generation, before.generation) << n << " " << recent;
             EXPECT_EQ(after.fences, before.fences) << n << " " << recent;
             EXPECT_EQ(after.previous, before.previous) << n << " " << recent;
+            EXPECT_EQ(after.times, before.times) << n << " " << recent;
             EXPECT_EQ(after.is_paused, before.is_paused) << n << " " << recent;
             EXPECT_EQ(after.read_only, before.read_only) << n << " " << recent;
             EXPECT_EQ(after.unfinished.has_value(), before.unfinished.has_value())

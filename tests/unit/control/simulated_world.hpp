@@ -106,6 +106,12 @@ public:
         prepared_at_ = real_.now + real_.random.up_to(milliseconds{30});
         end(kills_after);
     }
+    std::size_t refresh_move() override {
+        const bool kills_after = strike("refresh_move");
+        prepared_at_ = real_.now + real_.random.up_to(milliseconds{10});
+        end(kills_after);
+        return 1;
+    }
     void cancel_move() override {
         const bool kills_after = strike("cancel_move");
         has_order = false;
