@@ -124,7 +124,8 @@ task<void> session::serve_console() {
         co_await tell_login_failed(std::move(what), {});
         co_return;
     }
-    if (!shard_.shared().try_open_console(consoles_max)) {
+    has_console_place_ = shard_.shared().try_open_console(consoles_max);
+    if (!has_console_place_) {
         failure why{
             std::string(sqlstate::too_many_connections),
             "too many sessions on the console",
@@ -141,7 +142,6 @@ task<void> session::serve_console() {
         address_
     );
     co_await converse(settings->console->asked, who);
-    shard_.shared().close_console();
     if (!farewell_) {
         co_await close_politely(reactor::now() + goodbye_time);
     }

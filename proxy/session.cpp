@@ -49,6 +49,9 @@ session::~session() {
     if (has_place_) {
         shard_.shared().leave();
     }
+    if (has_console_place_) {
+        shard_.shared().close_console();
+    }
     shard_.leave(*this);
 }
 

@@ -266,7 +266,8 @@ private:
     std::optional<farewell> drained_with_;  ///< what it is told at its next boundary
     bool stranger_ = true;                  ///< see service::try_greet()
     bool is_console_ = false;
-    bool has_place_ = false;                                ///< counts against max_connections
+    bool has_console_place_ = false;  ///< counts against the consoles of its service
+    bool has_place_ = false;          ///< counts against max_connections
     std::shared_ptr<const protocol::user_list> looked_up_;  ///< the client's own, or empty
     protocol::credentials known_;      ///< what the client can be logged in with again
     bool answers_for_client_ = false;  ///< with `known_`; else the backend asks the client
