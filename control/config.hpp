@@ -219,6 +219,11 @@ struct dns_config {
     bool operator==(const dns_config&) const = default;
 };
 
+struct stats_config {
+    std::chrono::milliseconds period{60'000};  ///< of the averages in SHOW STATS
+    bool operator==(const stats_config&) const = default;
+};
+
 /// A whole validated configuration: built at once, never changed afterwards. A reload builds
 /// another.
 struct config {
@@ -226,6 +231,7 @@ struct config {
     std::uint32_t workers = 0;  ///< threads; 0 = one per core
     std::optional<host_port> http;
     dns_config dns;
+    stats_config stats;
     log_config log;
     std::vector<service_config> services;
     testing_config testing;

@@ -45,6 +45,14 @@ const config_key<config> globals[] = {
                 "resolved keeps the last good answer. Addresses do not change while a command such "
                 "as cutover runs."}
     ),
+    {.name = "stats.period",
+     .type = "duration",
+     .initial = "1m",
+     .is_reloadable = reloadable,
+     .doc = "What the averages in the console's SHOW STATS are taken of; 1s at least.",
+     .set = set_stats_period,
+     .show = show_duration<config, &config::stats, &stats_config::period>,
+     .copy = copy_field<config, &config::stats, &stats_config::period>},
     choice_key<config, log_level, &config::log, &log_config::level>(
         {.name = "log.level",
          .type = "debug | info | warn | error",

@@ -64,6 +64,15 @@ std::vector<std::string> show_http(const config& target) {
     return target.http ? std::vector{quoted(target.http->text())} : std::vector<std::string>{};
 }
 
+problem set_stats_period(config& target, std::string_view text) {
+    constexpr std::chrono::seconds shortest{1};
+    const auto wrong = set_duration<config, &config::stats, &stats_config::period>(target, text);
+    if (!wrong && target.stats.period < shortest) {
+        return not_a(text, "valid", "1s at least");
+    }
+    return wrong;
+}
+
 problem set_control_socket(config& target, std::string_view text) {
     constexpr std::size_t path_bytes_max = 107;  // sockaddr_un::sun_path less its terminator
     if (text.empty() || text.size() > path_bytes_max) {

@@ -12,6 +12,8 @@ std::vector<std::string> show_workers(const config& target);
 problem set_http(config& target, std::string_view text);
 std::vector<std::string> show_http(const config& target);
 
+problem set_stats_period(config& target, std::string_view text);
+
 problem set_control_socket(config& target, std::string_view text);
 problem set_state_dir(config& target, std::string_view text);
 

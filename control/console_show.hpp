@@ -2,9 +2,9 @@
 
 #include "control/commands.hpp"
 #include "control/config.hpp"
+#include "control/traffic_stats.hpp"
 #include "protocol/console_answer.hpp"
 #include "proxy/directive.hpp"
-#include "proxy/stats.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -25,6 +25,12 @@ struct known_name {
     std::vector<std::string> addresses;
 };
 
+/// What a service has counted since its start, and the averages of the last period.
+struct shown_traffic {
+    traffic_counts total{};
+    traffic_counts average{};
+};
+
 /// Where SHOW finds what it shows of one service; each is called when it is needed, on the thread
 /// that runs the statement.
 struct console_sources {
@@ -32,7 +38,7 @@ struct console_sources {
     std::function<std::shared_ptr<const service_config>()> service;
     std::function<boost::json::object()> status;  ///< as of service_operations::status()
     std::function<std::vector<proxy::session_info>()> sessions;
-    std::function<proxy::service_stats()> stats;
+    std::function<shown_traffic()> traffic;
     std::function<boost::json::array()> events;  ///< as of events_json()
     std::function<std::vector<known_name>()> names;
     std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;

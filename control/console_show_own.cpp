@@ -22,22 +22,13 @@ constexpr std::string_view hidden = "********";
 constexpr console_column config_columns[] = {
     {"key", text}, {"value", text}, {"default", text}, {"changeable", text}};
 constexpr console_column session_columns[] = {
-    {"id", int8},
-    {"state", text},
-    {"state_age_ms", int8},
-    {"age_ms", int8},
-    {"waits", text},
-    {"admitted", text},
-    {"user", text},
-    {"database", text},
-    {"application", text},
-    {"address", text},
-    {"backend", text},
-    {"pid", int4},
-    {"worker", int4},
-    {"moves", int8},
-    {"pins", text},
-    {"query", text},
+    {"id", int8},      {"state", text},          {"state_age_ms", int8},
+    {"age_ms", int8},  {"waits", text},          {"admitted", text},
+    {"user", text},    {"database", text},       {"application", text},
+    {"address", text}, {"backend", text},        {"pid", int4},
+    {"worker", int4},  {"moves", int8},          {"transactions", int8},
+    {"queries", int8}, {"received_bytes", int8}, {"sent_bytes", int8},
+    {"pins", text},    {"query", text},
 };
 constexpr console_column gate_columns[] = {
     {"service", text},
@@ -162,6 +153,10 @@ console_rows sessions(const console_sources& from) {
              std::to_string(each.backend_pid),
              std::to_string(each.worker),
              std::to_string(each.moves),
+             std::to_string(each.counted.transactions),
+             std::to_string(each.counted.queries),
+             std::to_string(each.counted.received_bytes),
+             std::to_string(each.counted.sent_bytes),
              std::move(pins),
              each.query}
         );

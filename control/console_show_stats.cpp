@@ -1,5 +1,5 @@
-// SHOW STATS and its relatives, PgBouncer's. Of what it counts here two things are counted: logins,
-// and how often sessions were given a server; the way of a byte counts nothing.
+// SHOW STATS and its relatives, PgBouncer's. The columns of all of them are in one order, that of
+// values_of().
 #include "control/console_show.hpp"
 
 #include <array>
@@ -13,19 +13,6 @@ using protocol::console_row;
 
 constexpr column_type numeric = column_type::numeric;
 constexpr console_column database{"database", column_type::text};
-
-/// What is counted; the names of columns differ from table to table.
-struct counts {
-    std::string assignments;
-    std::string logins;
-};
-
-counts counts_of(const console_sources& from) {
-    const proxy::service_stats stats = from.stats();
-    return {
-        std::to_string(stats.clients_logged_in + stats.sessions_moved),
-        std::to_string(stats.clients_logged_in)};
-}
 
 constexpr console_column stats_columns[] = {
     database,
@@ -88,29 +75,47 @@ constexpr console_column sum_columns[] = {{"name", column_type::text}, {"value",
 
 constexpr std::size_t counted = std::size(totals_columns) - 1;
 
-/// The counts in PgBouncer's order: assignments come first, logins last, and what lies between is
-/// not counted.
-console_row row_of(const console_sources& from, std::size_t columns) {
-    const counts now = counts_of(from);
-    console_row row(columns, "0");
-    row[0] = from.service()->name;
-    row[1] = now.assignments;
-    row[counted] = now.logins;
-    return row;
+/// The numbers in the order of the columns; what is not counted is 0.
+std::array<std::uint64_t, counted> values_of(const traffic_counts& counts) {
+    return {
+        counts.assignments,
+        counts.transactions,
+        counts.queries,
+        counts.received_bytes,
+        counts.sent_bytes,
+        counts.transaction_us,
+        0,  // time in queries: it would take a look at the clock for each
+        counts.wait_us,
+        0,
+        0,
+        0,
+        counts.logins};
+}
+
+void add_values(console_row& row, const traffic_counts& counts) {
+    for (const std::uint64_t value : values_of(counts)) {
+        row.emplace_back(std::to_string(value));
+    }
 }
 
 console_rows stats(const console_sources& from) {
-    return {row_of(from, std::size(stats_columns))};
+    const shown_traffic traffic = from.traffic();
+    console_row row{from.service()->name};
+    add_values(row, traffic.total);
+    add_values(row, traffic.average);
+    return {std::move(row)};
 }
 
 console_rows totals(const console_sources& from) {
-    return {row_of(from, std::size(totals_columns))};
+    console_row row{from.service()->name};
+    add_values(row, from.traffic().total);
+    return {std::move(row)};
 }
 
 console_rows averages(const console_sources& from) {
-    console_row row(std::size(averages_columns), "0");
-    row[0] = from.service()->name;
-    return {row};
+    console_row row{from.service()->name};
+    add_values(row, from.traffic().average);
+    return {std::move(row)};
 }
 
 /// The same names as PgBouncer's, which differ from those of its columns.
@@ -128,13 +133,14 @@ console_rows sums(const console_sources& from) {
         "ps_server_parse_count",
         "ps_bind_count",
         "client_login_count"};
-    const console_row row = row_of(from, std::size(totals_columns));
+    const shown_traffic traffic = from.traffic();
     console_rows rows;
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        rows.push_back({"total_" + std::string(names[i]), row[i + 1]});
-    }
-    for (const std::string_view name : names) {
-        rows.push_back({"avg_" + std::string(name), "0"});
+    for (const auto& [prefix, counts] :
+         {std::pair("total_", traffic.total), std::pair("avg_", traffic.average)}) {
+        const auto values = values_of(counts);
+        for (std::size_t i = 0; i < counted; ++i) {
+            rows.push_back({prefix + std::string(names[i]), std::to_string(values[i])});
+        }
     }
     return rows;
 }

@@ -98,6 +98,7 @@ result<std::unique_ptr<daemon>> daemon::start(start_arguments arguments) {
         return socket.error();
     }
     made->socket_ = std::move(*socket);
+    made->watch_traffic();
     made->console_threads_.start();
     made->watch_names();
     return made;
@@ -110,6 +111,7 @@ daemon::~daemon() {
     }
     socket_.reset();
     console_threads_.stop();
+    traffic_.reset();
     for (const auto& lookup : secrets_) {
         if (lookup) {
             lookup->stop();

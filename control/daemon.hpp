@@ -10,6 +10,7 @@
 #include "control/outcome.hpp"
 #include "control/secret_lookup.hpp"
 #include "control/settings.hpp"
+#include "control/traffic_stats.hpp"
 #include "protocol/secret.hpp"
 #include "proxy/engine.hpp"
 
@@ -67,6 +68,7 @@ private:
     console_sources sources_of(std::size_t i);
     std::vector<known_name> names_of(std::size_t i);
     void watch_names();
+    void watch_traffic();
     bool apply_addresses(const lookup_results& found);
     result<service_operations*> find_service(const std::string& name);
 
@@ -91,6 +93,7 @@ private:
     std::vector<std::thread> recoveries_;
     std::unique_ptr<control_socket> socket_;
     std::unique_ptr<name_refresh> names_;
+    std::unique_ptr<traffic_sampler> traffic_;
 };
 
 }  // namespace pgsluice::control

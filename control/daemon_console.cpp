@@ -45,7 +45,12 @@ console_sources daemon::sources_of(std::size_t i) {
         .service = [this, i] { return services_[i]->settings(); },
         .status = [this, i] { return services_[i]->status(); },
         .sessions = [this, i] { return engine_.sessions(i); },
-        .stats = [this, i] { return engine_.stats(i); },
+        .traffic =
+            [this, i] {
+                return shown_traffic{
+                    counts_of(engine_.stats(i), engine_.counted_traffic(i)),
+                    traffic_ ? traffic_->averages(i) : traffic_counts{}};
+            },
         .events =
             [this, i] {
                 const auto records = log_->read();
@@ -57,6 +62,24 @@ console_sources daemon::sources_of(std::size_t i) {
             [this, i] {
                 return names_of(i);
             }};
+}
+
+/// From its start on; until then averages are 0.
+void daemon::watch_traffic() {
+    traffic_ = std::make_unique<traffic_sampler>(traffic_sampler::surroundings{
+        .read =
+            [this] {
+                std::vector<traffic_counts> counts;
+                for (std::size_t i = 0; i < services_.size(); ++i) {
+                    counts.push_back(counts_of(engine_.stats(i), engine_.counted_traffic(i)));
+                }
+                return counts;
+            },
+        .period =
+            [this] {
+                const std::lock_guard guard(reload_mutex_);
+                return arguments_.settings.stats.period;
+            }});
 }
 
 std::vector<known_name> daemon::names_of(std::size_t i) {

@@ -206,6 +206,19 @@ std::string render_status(const json::object& result) {
            admissions + cutovers;
 }
 
+/// Those of both directions; nothing where they are not told.
+std::string bytes_text(const json::object& session) {
+    std::int64_t sum = 0;
+    for (const char* name : {"received_bytes", "sent_bytes"}) {
+        const json::value* const value = session.if_contains(name);
+        if (value == nullptr || !value->is_int64()) {
+            return "";
+        }
+        sum += value->get_int64();
+    }
+    return std::to_string(sum);
+}
+
 std::string render_sessions(const json::object& result) {
     if (const json::array* groups = array_in(result, "groups")) {
         return render_list(*groups);
@@ -224,9 +237,11 @@ std::string render_sessions(const json::object& result) {
               "application",
               "address",
               "backend",
-              "pid"}) {
+              "pid",
+              "transactions"}) {
             row.push_back(field_text(session, name));
         }
+        row.push_back(bytes_text(session));
         const json::value* admitted = session.if_contains("admitted");
         if (admitted != nullptr && *admitted == false) {
             row[1] += ", not admitted";
@@ -249,6 +264,8 @@ std::string render_sessions(const json::object& result) {
          "address",
          "backend",
          "pid",
+         "transactions",
+         "bytes",
          "pins",
          "query"},
         rows

@@ -210,6 +210,10 @@ json::object session_json(const proxy::session_info& session) {
         {"pid", session.backend_pid},
         {"worker", session.worker},
         {"moves", session.moves},
+        {"transactions", session.counted.transactions},
+        {"queries", session.counted.queries},
+        {"received_bytes", session.counted.received_bytes},
+        {"sent_bytes", session.counted.sent_bytes},
         {"pins", std::move(pins)},
         {"query", session.query},
     };
@@ -258,6 +262,9 @@ json::object sessions_json(std::span<const proxy::session_info> sessions, std::s
         for (const auto& count : count_sessions(members)) {
             row[count.key()] = count.value();
         }
+        const proxy::traffic sum = traffic_of(members);
+        row["transactions"] = sum.transactions;
+        row["bytes"] = sum.received_bytes + sum.sent_bytes;
         rows.push_back(std::move(row));
     }
     return {{"groups", std::move(rows)}};
@@ -283,6 +290,14 @@ json::object count_sessions(std::span<const proxy::session_info> sessions) {
         counts["outside"].get_int64() += is_outside(session) ? 1 : 0;
     }
     return counts;
+}
+
+proxy::traffic traffic_of(std::span<const proxy::session_info> sessions) {
+    proxy::traffic sum;
+    for (const proxy::session_info& session : sessions) {
+        sum.add(session.counted);
+    }
+    return sum;
 }
 
 bool is_outside(const proxy::session_info& session) {

@@ -34,13 +34,17 @@ boost::json::array blockers_json(const std::vector<proxy::session_info>& blocker
 /// transaction age, state, query.
 boost::json::object blocker_json(const proxy::session_info& session);
 
-/// The answer to `sessions`: rows, or counts by `backend | state | user | prefix | pin`.
+/// The answer to `sessions`: rows, or counts by `backend | state | user | prefix | pin`, with the
+/// transactions and bytes (of both directions) of those sessions.
 boost::json::object
 sessions_json(std::span<const proxy::session_info> sessions, std::string_view by);
 
 /// Counts by state: total, starting, held, idle, active, in_transaction, parked, moving; and of all
 /// these, pinned; outside, which are not admitted.
 boost::json::object count_sessions(std::span<const proxy::session_info> sessions);
+
+/// What has gone through all of them.
+proxy::traffic traffic_of(std::span<const proxy::session_info> sessions);
 
 /// Has an address that is not in the admitted set; of one in startup it is not known for sure.
 bool is_outside(const proxy::session_info& session);

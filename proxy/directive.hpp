@@ -3,6 +3,7 @@
 #include "protocol/errors.hpp"
 #include "proxy/admission.hpp"
 #include "proxy/route.hpp"
+#include "proxy/stats.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -54,6 +55,7 @@ struct session_info {
     bool is_encrypted = false;              ///< TLS between the client and the proxy
     std::string_view replication = "none";  ///< or logical, physical: what the startup asks for
     std::uint64_t moves = 0;                ///< backend connections it has left behind
+    traffic counted{};
     std::string query;             ///< the beginning of the last statement text seen on the wire
     std::vector<pin_reason> pins;  ///< known so far; complete only after a settle
 };

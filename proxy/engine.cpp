@@ -282,6 +282,16 @@ service_stats engine::stats(service_id service) const {
     return parts_->services[service].stats();
 }
 
+service_traffic engine::counted_traffic(service_id service) const {
+    std::mutex mutex;
+    service_traffic sum;
+    parts_->on_all(service, [&](shard& s) {
+        const std::lock_guard lock(mutex);
+        sum.add(s.counted_traffic());
+    });
+    return sum;
+}
+
 route engine::current_route(service_id service) const {
     const std::lock_guard lock(parts_->routes_mutex);
     return parts_->routes[service];

@@ -84,6 +84,8 @@ public:
     /// All but those of the console.
     std::vector<session_info> sessions(service_id service);
     service_stats stats(service_id service) const;
+    /// Asks every worker, which sums up its sessions.
+    service_traffic counted_traffic(service_id service) const;
     route current_route(service_id service) const;
     std::uint32_t workers() const;
 

@@ -156,6 +156,7 @@ void pump::read_client() {
     std::copy(held_.begin(), held_.end(), scratch_.begin());
     const io_result r = client_.recv(scratch_.subspan(kept));
     if (r.done()) {
+        counted_.received_bytes += r.bytes;
         take_from_client(scratch_.first(kept + r.bytes));
         if (terminate_) {
             set_interest();
@@ -307,6 +308,7 @@ void pump::send_to_backend(byte_view bytes) {
 }
 
 void pump::send_to_client(byte_view bytes) {
+    counted_.sent_bytes += bytes.size();
     if (to_client_.empty()) {
         const io_result r = client_.send(bytes);
         if (r.over()) {

@@ -4,6 +4,7 @@
 #include "protocol/read_only_guard.hpp"
 #include "protocol/session_state.hpp"
 #include "proxy/statement_tap.hpp"
+#include "proxy/stats.hpp"
 #include "proxy/stream.hpp"
 
 #include <cstdint>
@@ -73,7 +74,10 @@ public:
     void tell_client(byte_view bytes);
 
     /// The client's bytes that were read ahead of start().
-    void hold_bytes(byte_view bytes) { held_.assign(bytes.begin(), bytes.end()); }
+    void hold_bytes(byte_view bytes) {
+        held_.assign(bytes.begin(), bytes.end());
+        counted_.received_bytes += bytes.size();
+    }
 
     /// Backend bytes that were read behind a private exchange or the login: relayed as if just
     /// read.
@@ -99,6 +103,8 @@ public:
 
     /// Requests forwarded so far; unchanged means that the session cannot have changed its state.
     std::uint64_t requests() const noexcept { return requests_; }
+    /// What was relayed, and what we have told the client ourselves.
+    const traffic& counted() const noexcept { return counted_; }
     /// Boundaries since start; for testing.move_every.
     std::uint64_t boundaries() const noexcept { return boundaries_; }
     /// When the session last changed between idle, active and in a transaction.
@@ -177,6 +183,7 @@ private:
     std::vector<std::uint8_t> status_body_;       ///< a ParameterStatus that is being gathered
     std::string violation_;
 
+    traffic counted_;
     std::uint64_t requests_ = 0;
     std::uint64_t boundaries_ = 0;
     std::uint64_t next_move_ = 0;

@@ -32,6 +32,7 @@ constexpr bool is_gathered(std::uint8_t type) noexcept {
 void pump::read_guarded_client() {
     const io_result r = client_.recv(scratch_);
     if (r.done()) {
+        counted_.received_bytes += r.bytes;
         held_.insert(
             held_.end(), scratch_.begin(), scratch_.begin() + static_cast<std::ptrdiff_t>(r.bytes)
         );

@@ -122,9 +122,12 @@ struct pump::backend_visitor {
     }
 
     void on_ready(char status) {
+        ++p.counted_.queries;
         if (p.state_.transaction_status() == 'I' || status == 'I') {
             const steady_time now = coarse_now();
             if (status == 'I') {
+                ++p.counted_.transactions;
+                p.counted_.working += now - p.since_;
                 p.recent_work_ = std::max(now - p.since_, p.recent_work_ / 2);
             }
             p.since_ = now;

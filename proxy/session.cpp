@@ -329,6 +329,7 @@ session_info session::info() const {
     row.is_encrypted = client_.is_secure();
     row.is_draining = is_draining() && !farewell_;
     row.moves = moves_;
+    row.counted = counted();
     row.query = pump_.tap().last_text();
     row.pins = pins_;
     if (startup_) {

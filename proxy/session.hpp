@@ -73,6 +73,7 @@ public:
     session_id id() const noexcept { return id_; }
     session_phase phase() const noexcept;
     session_info info() const;
+    const traffic& counted() const noexcept { return pump_.counted(); }
     move_stage stage() const noexcept { return stage_; }
     const leg* current_leg() const noexcept { return leg_.get(); }
     const spare_leg* spare() const noexcept { return spare_.get(); }

@@ -61,6 +61,7 @@ void shard::enter(session& s) {
 }
 
 void shard::leave(session& s) {
+    ended_.sum.add(s.counted());
     sessions_.erase(s.id());
     changed();
 }
@@ -271,6 +272,20 @@ std::size_t shard::terminate(std::span<const session_id> ids, const farewell& la
         }
     }
     return found;
+}
+
+void shard::count_stall(steady_time::duration waited) noexcept {
+    stalls_.add(waited);
+    ++ended_.waits;
+    ended_.waited += std::chrono::duration_cast<std::chrono::microseconds>(waited);
+}
+
+service_traffic shard::counted_traffic() const {
+    service_traffic all = ended_;
+    for (const auto& [id, s] : sessions_) {
+        all.sum.add(s->counted());
+    }
+    return all;
 }
 
 stall_histogram shard::stalls() const {

@@ -72,7 +72,7 @@ public:
     void give_turn_back() noexcept;
     void count_switched(bool lost) noexcept;
     /// A client that had sent something waited this long and goes on.
-    void count_stall(steady_time::duration waited) noexcept { stalls_.add(waited); }
+    void count_stall(steady_time::duration waited) noexcept;
     /// Takes over a leg that its session has left. It is closed some time after the gate has
     /// opened: a server that ends hundreds of backends at once has no time for the clients that
     /// wait.
@@ -113,6 +113,7 @@ public:
     void count_stalls_anew() noexcept { stalls_ = {}; }
     /// Since count_stalls_anew(); whoever waits still is counted with the time so far.
     stall_histogram stalls() const;
+    service_traffic counted_traffic() const;
 
     /// After every batch of events: hands out turns and publishes progress where it changed.
     void after_batch();
@@ -152,6 +153,7 @@ private:
     bool tidying_ = false;  ///< some session may carry private statements without an order
     bool changed_ = true;
     stall_histogram stalls_;
+    service_traffic ended_;  ///< of sessions that have left, and all waits
     std::uint64_t names_version_ = ~std::uint64_t{0};
     std::vector<std::string> names_;
     std::map<std::string, std::uint32_t> known_types_;

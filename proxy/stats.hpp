@@ -19,6 +19,41 @@ struct service_stats {
     std::uint64_t clients_logged_in = 0;
 };
 
+/// What went through pgsluice, of one session or of many. Only the worker that relays it writes.
+struct traffic {
+    std::uint64_t transactions = 0;    ///< answers with ReadyForQuery outside of a block
+    std::uint64_t queries = 0;         ///< answers with ReadyForQuery
+    std::uint64_t received_bytes = 0;  ///< from clients
+    std::uint64_t sent_bytes = 0;      ///< to clients
+    /// In transactions, by a clock that ticks every few milliseconds: right in the mean of many.
+    std::chrono::steady_clock::duration working{0};
+
+    void add(const traffic& other) noexcept {
+        transactions += other.transactions;
+        queries += other.queries;
+        received_bytes += other.received_bytes;
+        sent_bytes += other.sent_bytes;
+        working += other.working;
+    }
+
+    friend bool operator==(const traffic&, const traffic&) = default;
+};
+
+/// Of a service since its start, sessions that have ended included.
+struct service_traffic {
+    traffic sum;
+    std::uint64_t waits = 0;  ///< of clients that had sent something and were held
+    std::chrono::microseconds waited{0};
+
+    void add(const service_traffic& other) noexcept {
+        sum.add(other.sum);
+        waits += other.waits;
+        waited += other.waited;
+    }
+
+    friend bool operator==(const service_traffic&, const service_traffic&) = default;
+};
+
 /// How long clients that had sent something waited until their session went on: one count a wait,
 /// in classes. What the clients' own servers took is not in it.
 struct stall_histogram {

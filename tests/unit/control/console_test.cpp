@@ -74,8 +74,7 @@ protected:
                         {"cutover", nullptr}};
                 },
             .sessions = [this] { return sessions; },
-            .stats =
-                [] { return proxy::service_stats{.sessions_moved = 2, .clients_logged_in = 5}; },
+            .traffic = [this] { return traffic; },
             .events = [] { return boost::json::array(); },
             .names =
                 [] {
@@ -108,6 +107,18 @@ protected:
     }
 
     config settings = *parse_config(file).value;
+    shown_traffic traffic{
+        .total =
+            {.assignments = 7,
+             .transactions = 11,
+             .queries = 12,
+             .received_bytes = 13,
+             .sent_bytes = 14,
+             .transaction_us = 15,
+             .wait_us = 16,
+             .waits = 17,
+             .logins = 5},
+        .average = {.transactions = 2, .received_bytes = 3}};
     std::string gate = "open";
     std::vector<proxy::session_info> sessions;
     outcome ended = outcome::done({{"gate", "paused"}});
@@ -293,6 +304,32 @@ TEST_F(Console, CountsLoginsAndMoves) {
     EXPECT_EQ(row_of("SHOW TOTALS")["value"], "7");
     EXPECT_EQ(row_of("SHOW DNS_HOSTS")["addrs"], "10.0.0.2,10.0.0.3");
     EXPECT_EQ(row_of("SHOW LISTS", 6)["items"], "3");
+}
+
+TEST_F(Console, CountsTrafficInPgBouncersColumns) {
+    auto stats = row_of("SHOW STATS");
+    auto totals = row_of("SHOW STATS_TOTALS");
+    const std::pair<std::string, std::string> columns[] = {
+        {"xact_count", "11"},
+        {"query_count", "12"},
+        {"received", "13"},
+        {"sent", "14"},
+        {"xact_time", "15"},
+        {"query_time", "0"},
+        {"wait_time", "16"},
+        {"bind_count", "0"}};
+    for (const auto& [name, value] : columns) {
+        const bool is_bytes = name == "received" || name == "sent";
+        EXPECT_EQ(stats["total_" + name], value) << name;
+        EXPECT_EQ(totals[(is_bytes ? "bytes_" : "") + name], value) << name;
+    }
+    EXPECT_EQ(stats["avg_xact_count"], "2");
+    EXPECT_EQ(stats["avg_recv"], "3");
+    EXPECT_EQ(row_of("SHOW STATS_AVERAGES")["xact_count"], "2");
+    EXPECT_EQ(row_of("SHOW STATS_AVERAGES")["database"], "app");
+    EXPECT_EQ(row_of("SHOW TOTALS", 1)["value"], "11");
+    EXPECT_EQ(row_of("SHOW TOTALS", 13)["name"], "avg_xact_count");
+    EXPECT_EQ(row_of("SHOW TOTALS", 13)["value"], "2");
 }
 
 TEST_F(Console, HidesSecretsOfTheConfiguration) {

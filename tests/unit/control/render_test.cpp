@@ -106,12 +106,13 @@ TEST(RenderResult, ShowsSessionsAndGroups) {
     EXPECT_EQ(
         render_result("sessions", parsed(R"({"sessions":[{"id":1,"state":"idle",
             "state_age_ms":20,"user":"u","database":"d","application":"psql","address":"local",
-            "backend":"blue","pid":42,"pins":[{"code":"temp"},{"code":"hold_cursor"}],
+            "backend":"blue","pid":42,"transactions":7,"queries":8,"received_bytes":90,
+            "sent_bytes":10,"pins":[{"code":"temp"},{"code":"hold_cursor"}],
             "query":"SELECT 1"}]})")),
-        "id  state  for   user  database  application  address  backend  pid  pins              "
-        "query\n"
-        "1   idle   20ms  u     d         psql         local    blue      42  temp,hold_cursor  "
-        "SELECT 1\n"
+        "id  state  for   user  database  application  address  backend  pid  transactions  bytes"
+        "  pins              query\n"
+        "1   idle   20ms  u     d         psql         local    blue      42             7    100"
+        "  temp,hold_cursor  SELECT 1\n"
     );
     EXPECT_THAT(
         render_result("sessions", parsed(R"({"sessions":[{"id":1,"state":"parked",

@@ -90,6 +90,32 @@ TEST(ReportJson, GroupsByEachField) {
     EXPECT_EQ(sessions_json(sessions, "").at("sessions").as_array().size(), 3u);
 }
 
+TEST(ReportJson, TellsWhatEachSessionAndGroupHasDone) {
+    std::vector<proxy::session_info> sessions = {
+        session(session_phase::idle, "a", "10.1.2.3:5"),
+        session(session_phase::idle, "b", "10.1.2.9:6"),
+        session(session_phase::idle, "b", "10.1.3.9:6"),
+    };
+    sessions[0].counted = {
+        .transactions = 1, .queries = 2, .received_bytes = 30, .sent_bytes = 400, .working = {}};
+    sessions[1].counted = {
+        .transactions = 5, .queries = 6, .received_bytes = 70, .sent_bytes = 800, .working = {}};
+    const auto row = sessions_json(sessions, "").at("sessions").as_array().front().as_object();
+    for (const auto& [name, value] :
+         {std::pair("transactions", 1),
+          std::pair("queries", 2),
+          std::pair("received_bytes", 30),
+          std::pair("sent_bytes", 400)}) {
+        EXPECT_EQ(row.at(name).to_number<int>(), value) << name;
+    }
+    const auto groups = sessions_json(sessions, "prefix").at("groups").as_array();
+    ASSERT_EQ(groups.size(), 2U);
+    EXPECT_EQ(groups[0].at("prefix").as_string(), "10.1.2.0/24");
+    EXPECT_EQ(groups[0].at("transactions").to_number<int>(), 6);
+    EXPECT_EQ(groups[0].at("bytes").to_number<int>(), 1'300);
+    EXPECT_EQ(groups[1].at("bytes").to_number<int>(), 0);
+}
+
 TEST(ReportJson, PrefixesOfOddAddressesAreHarmless) {
     EXPECT_EQ(address_prefix("unix"), "unix");
     EXPECT_EQ(address_prefix(""), "");
