@@ -109,6 +109,11 @@ constexpr command_argument events_arguments[] = {
 constexpr command_argument kill_arguments[] = {
     {.name = "SESSION", .is_required = true, .help = "its number, as in sessions"},
 };
+constexpr command_argument wait_close_arguments[] = {
+    {.name = "timeout",
+     .type = argument_type::duration,
+     .help = "how long to wait at most (default 60s)"},
+};
 constexpr command_argument shutdown_arguments[] = {
     {.name = "drain",
      .type = argument_type::flag,
@@ -195,6 +200,24 @@ constexpr command table[] = {
      .needs_service = true,
      .help = "end one session with 57P01 wherever it is",
      .arguments = kill_arguments},
+    {.id = command_id::reconnect,
+     .name = "reconnect",
+     .needs_service = true,
+     .help = "move each session to a fresh connection of its own backend, at one of its next "
+             "boundaries; returns at once"},
+    {.id = command_id::wait_close,
+     .name = "wait-close",
+     .needs_service = true,
+     .help = "wait until no session has a connection from before the last reconnect",
+     .arguments = wait_close_arguments},
+    {.id = command_id::disable,
+     .name = "disable",
+     .needs_service = true,
+     .help = "refuse new clients with 57P03; sessions that are there go on"},
+    {.id = command_id::enable,
+     .name = "enable",
+     .needs_service = true,
+     .help = "let new clients in again"},
 };
 
 failure wrong(std::string message) {

@@ -36,6 +36,10 @@ enum class command_id : std::uint8_t {
     reload,
     shutdown,
     kill,
+    reconnect,
+    wait_close,
+    disable,
+    enable,
 };
 
 /// What somebody who gives commands may do; each may do what those before may, too.

@@ -1,10 +1,13 @@
 #include "control/console.hpp"
 
+#include "control/render.hpp"
+
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 
 namespace pgsluice::control {
 namespace {
@@ -128,6 +131,39 @@ bool lists(const std::vector<std::string>& users, std::string_view user) {
     return std::find(users.begin(), users.end(), user) != users.end();
 }
 
+/// Progress as notices: each step once, and how far it is at most once a second. Of PgBouncer's
+/// commands, whose scripts expect to hear nothing, only when they take longer than that.
+class progress_notices {
+public:
+    progress_notices(const console_plan& plan, const std::function<void(failure)>& tell)
+        : is_quiet_(plan.is_quiet), tell_(tell) {}
+
+    void show(const json::object& progress) {
+        constexpr std::chrono::seconds pace{1};
+        const auto now = std::chrono::steady_clock::now();
+        const std::string step = text_in(progress, "step");
+        const bool is_new_step = !is_quiet_ && step != step_;
+        if (!is_new_step && now - last_ < pace) {
+            return;
+        }
+        std::string line = without_zeros(render_progress(progress));
+        if (line == line_) {
+            return;
+        }
+        step_ = step;
+        last_ = now;
+        line_ = std::move(line);
+        tell_({"00000", line_, {}, {}});
+    }
+
+private:
+    bool is_quiet_;
+    const std::function<void(failure)>& tell_;
+    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+    std::string step_;
+    std::string line_;
+};
+
 }  // namespace
 
 console_answer console_answer_of(const console_plan& plan, const outcome& ended) {
@@ -187,27 +223,26 @@ std::string service_console::version() const {
     return PGSLUICE_VERSION "/pgsluice";
 }
 
-void service_console::run(
-    const asker& who, const std::string& statement, std::function<void(console_answer)> done
-) {
-    const bool is_taken = around_.threads.run([this, who, statement, done] {
+void service_console::run(const asker& who, const std::string& statement, listener to) {
+    const bool is_taken = around_.threads.run([this, who, statement, to] {
         console_answer given;
         try {
-            given = answer(who, statement);
+            given = answer(who, statement, to.tell);
         } catch (const std::exception& e) {
             spdlog::error("console_failed statement=\"{}\" what=\"{}\"", statement, e.what());
             given = console_answer::failed(
                 {std::string(sqlstate::internal_error), without_zeros(e.what()), {}, {}}
             );
         }
-        done(std::move(given));
+        to.done(std::move(given));
     });
     if (!is_taken) {
-        done(console_answer::failed(too_busy()));
+        to.done(console_answer::failed(too_busy()));
     }
 }
 
-console_answer service_console::answer(const asker& who, const std::string& statement) const {
+console_answer
+service_console::answer(const asker& who, const std::string& statement, const teller& tell) const {
     const auto plan = plan_statement(statement, around_.service);
     if (!plan) {
         return console_answer::failed(plan.error());
@@ -230,16 +265,20 @@ console_answer service_console::answer(const asker& who, const std::string& stat
              {}}
         );
     }
-    return execute(*plan, who);
+    return execute(*plan, who, tell);
 }
 
-console_answer service_console::execute(const console_plan& plan, const asker& who) const {
+console_answer
+service_console::execute(const console_plan& plan, const asker& who, const teller& tell) const {
     console_answer answer = console_answer::done(plan.tag);
     answer.columns = plan.columns;
     if (const auto* const given = std::get_if<request>(&plan.what)) {
         request asked = *given;
         asked.asked_by = who.user + "@" + who.address;
-        return console_answer_of(plan, around_.run(asked, [](const json::object&) {}));
+        progress_notices progress(plan, tell);
+        return console_answer_of(plan, around_.run(asked, [&](const json::object& step) {
+            progress.show(step);
+        }));
     }
     if (const auto* const table = std::get_if<const show_table*>(&plan.what)) {
         answer.rows = (*table)->rows(around_.sources);

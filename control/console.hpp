@@ -39,17 +39,17 @@ public:
 
     result<void> welcome(const asker& who) override;
     result<protocol::console_columns> describe(std::string_view statement) override;
-    void
-    run(const asker& who,
-        const std::string& statement,
-        std::function<void(protocol::console_answer)> done) override;
+    void run(const asker& who, const std::string& statement, listener to) override;
     std::string version() const override;
 
     role role_of(std::string_view user) const;
 
 private:
-    protocol::console_answer answer(const asker& who, const std::string& statement) const;
-    protocol::console_answer execute(const console_plan& plan, const asker& who) const;
+    using teller = std::function<void(failure)>;
+    protocol::console_answer
+    answer(const asker& who, const std::string& statement, const teller& tell) const;
+    protocol::console_answer
+    execute(const console_plan& plan, const asker& who, const teller& tell) const;
 
     surroundings around_;
     mutable std::mutex mutex_;

@@ -224,12 +224,6 @@ plan_verb(const console_verb& verb, words_view words, const std::string& service
     }
     const command& what = command_of(verb.runs);
     plan.needs = what.needs;
-    if (verb.what == kind::idle) {
-        if (!rest->empty()) {
-            return syntax(plan.tag + " takes no \"" + rest->front().text + "\"");
-        }
-        return plan;
-    }
     argument_reader reader(verb, what);
     if (verb.name == "kill") {
         if (!rest->empty()) {

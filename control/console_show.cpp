@@ -156,7 +156,7 @@ console_rows databases(const console_sources& from) {
         clients_max,
         number(sessions.size()),
         is_paused(status) ? "1" : "0",
-        "0"}};
+        string_in(status, "new_clients") == "refused" ? "1" : "0"}};
 }
 
 console_rows pool_rows(const console_sources& from) {

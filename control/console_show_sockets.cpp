@@ -109,6 +109,7 @@ console_row server_row(const proxy::session_info& each, const console_sources& f
     row[6] = backend == nullptr ? "0" : std::to_string(backend->address.port);
     row[9] = std::nullopt;  // it may have been moved since its client came
     row[11] = row[12] = "0";
+    row[13] = each.is_draining || each.is_to_reconnect ? "1" : "0";
     std::swap(row[14], row[15]);
     row[16] = std::to_string(each.backend_pid);
     row[17] = std::nullopt;

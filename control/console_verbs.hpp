@@ -17,7 +17,6 @@ namespace pgsluice::control {
 struct console_verb {
     enum class kind : std::uint8_t {
         command,  ///< `runs`
-        idle,     ///< nothing to do here: done at once
         refused,  ///< pgsluice has no such thing: `why`
     };
     std::string_view name;   ///< in lower case

@@ -1,7 +1,6 @@
 // Start, stop and reload of the whole, and which part answers which command.
 #include "control/daemon.hpp"
 
-#include "control/events.hpp"
 #include "control/logging.hpp"
 #include "control/nearest.hpp"
 #include "control/settings.hpp"
@@ -13,7 +12,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <unistd.h>
 
@@ -207,7 +205,8 @@ result<proxy::engine::service_start> daemon::start_of(const service_config& serv
         .at = {backend_index(service, state->backend), state->generation},
         .gate_open = initial_mode(*state) == mode::serving,
         .admitted = state->admitted,
-        .read_only = state->read_only.state == read_only_state::on};
+        .read_only = state->read_only.state == read_only_state::on,
+        .takes_clients = state->takes_clients};
 }
 
 result<void> daemon::start_services() {
@@ -235,7 +234,8 @@ result<void> daemon::start_services() {
             state.fences,
             state.previous,
             state.read_only,
-            state.times
+            state.times,
+            state.takes_clients
         ));
         spdlog::info(
             "service_started name={} route={} generation={} mode={} admitted=\"{}\" workers={}",
@@ -332,6 +332,14 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return service->drain(given, tell);
     case command_id::kill:
         return service->kill(given);
+    case command_id::reconnect:
+        return service->reconnect();
+    case command_id::wait_close:
+        return service->wait_close(given, tell);
+    case command_id::disable:
+        return service->take_clients(false, given.asked_by);
+    case command_id::enable:
+        return service->take_clients(true, given.asked_by);
     case command_id::readonly:
         return service->read_only(given, tell);
     case command_id::events:
@@ -346,43 +354,6 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return shut_down(given);
     }
     return outcome::of(exit_code::usage, "not in this version");
-}
-
-outcome daemon::events(const request& given) const {
-    constexpr std::string_view last_default = "50";
-    event_filter wanted{.service = given.service, .after = 0, .last = 0};
-    const auto number = [&given](std::string_view name, std::string_view initial) {
-        const std::string text = given.text(name, initial);
-        std::uint64_t value = 0;
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-        const bool is_whole = error == std::errc{} && end == text.data() + text.size();
-        return is_whole ? std::optional(value) : std::nullopt;
-    };
-    const auto after = number("after", "0");
-    const auto last = number("last", given.has("after") ? "0" : last_default);
-    if (!after || !last) {
-        return outcome::of(
-            exit_code::usage,
-            std::string(after ? "--last" : "--after") + " is not valid, expected a whole number"
-        );
-    }
-    wanted.after = *after;
-    wanted.last = *last;
-    const auto records = log_->read();
-    if (!records) {
-        return outcome::of(exit_code::failed, records.error().message);
-    }
-    return outcome::done({{"events", events_json(*records, wanted)}});
-}
-
-outcome daemon::status(const request& given) {
-    json::array services;
-    for (const auto& service : services_) {
-        if (given.service.empty() || given.service == service->name()) {
-            services.push_back(service->status());
-        }
-    }
-    return outcome::done({{"services", std::move(services)}});
 }
 
 outcome daemon::shut_down(const request& given) {

@@ -32,11 +32,13 @@ service_operations::service_operations(
     fence_memories fences,
     std::string previous,
     read_only_record read_only,
-    step_times times
+    step_times times,
+    bool takes_clients
 )
     : around_(std::move(around)), id_(id), settings_(std::move(settings)),
       fences_(std::move(fences)), times_(std::move(times)), previous_(std::move(previous)),
-      read_only_(std::move(read_only)), traffic_(around_.engine, id, settings_->name, initial) {}
+      read_only_(std::move(read_only)), takes_clients_(takes_clients),
+      traffic_(around_.engine, id, settings_->name, initial) {}
 
 service_operations::config_pointer service_operations::settings() const {
     const std::lock_guard guard(mutex_);

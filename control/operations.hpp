@@ -51,7 +51,8 @@ public:
         fence_memories fences = {},
         std::string previous = {},
         read_only_record read_only = {},
-        step_times times = {}
+        step_times times = {},
+        bool takes_clients = true
     );
 
     std::string name() const { return settings()->name; }
@@ -69,6 +70,11 @@ public:
     outcome drain(const request& given, const progress_sink& tell);
     /// Also while an operation runs.
     outcome kill(const request& given);
+    outcome reconnect();
+    /// Also while an operation runs.
+    outcome wait_close(const request& given, const progress_sink& tell);
+    outcome take_clients(bool on, const std::string& by);
+    bool takes_clients() const;
     outcome read_only(const request& given, const progress_sink& tell);
     outcome sessions(const request& given);
     boost::json::object status();
@@ -180,6 +186,7 @@ private:
     step_times times_;            ///< for the next dry run
     std::string previous_;        ///< where a rollback leads
     read_only_record read_only_;  ///< as last journaled
+    bool takes_clients_;
     bool is_stopping_ = false;
 
     table_locks table_locks_;  ///< of forced read-only, by whoever has the turn

@@ -136,6 +136,12 @@ result<void> apply(service_state& state, const journal_record& record) {
             return contradiction(record, decoded.error().message);
         }
         state.admitted = std::move(*decoded);
+    } else if (record.kind == journal_kinds::clients) {
+        const boost::json::value* const taken = record.payload.if_contains("taken");
+        if (taken == nullptr || !taken->is_bool()) {
+            return contradiction(record, "it does not say whether clients are taken");
+        }
+        state.takes_clients = taken->get_bool();
     } else if (record.kind == journal_kinds::readonly) {
         auto decoded = decode_read_only(record.payload);
         if (!decoded) {
@@ -216,6 +222,10 @@ compact(std::span<const journal_record> records, std::size_t recent) {
         if (state.read_only.state != read_only_state::off) {
             const std::string kind(journal_kinds::readonly);
             kept.push_back({0, at_ms, name, kind, encode_read_only(state.read_only)});
+        }
+        if (!state.takes_clients) {
+            const std::string kind(journal_kinds::clients);
+            kept.push_back({0, at_ms, name, kind, {{"taken", false}}});
         }
         if (state.admitted != proxy::admission{}) {
             kept.push_back(

@@ -53,6 +53,7 @@ json::object service_operations::status() {
         {"generation", route.generation},
         {"mode", to_string(traffic_.current_mode())},
         {"gate", gate_word()},
+        {"new_clients", takes_clients() ? "accepted" : "refused"},
         {"admission", admission_json(sessions)},
         {"access", read_only_now().state == read_only_state::on ? "read-only" : "read-write"},
         {"read_only", read_only_json()},

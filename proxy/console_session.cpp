@@ -71,6 +71,12 @@ void encode_parameters(std::string& out, const std::string& version) {
     }
 }
 
+/// What a statement has come to so far.
+struct said {
+    std::string notices;  ///< encoded, not yet passed on
+    std::optional<protocol::console_answer> answer;
+};
+
 }  // namespace
 
 bool session::wants_console() const noexcept {
@@ -192,23 +198,40 @@ task<void> session::converse(std::shared_ptr<operator_console> asked, operator_c
 task<std::optional<protocol::console_answer>> session::ask_console(
     std::shared_ptr<operator_console> asked, operator_console::asker who, std::string statement
 ) {
-    struct state {
-        std::optional<protocol::console_answer> answer;
-    };
-    const auto waiting = std::make_shared<state>();
+    const auto waiting = std::make_shared<said>();
     worker* const here = &shard_.home();
     const std::size_t service = shard_.shared().id();
     const session_id me = id_;
-    asked->run(who, statement, [waiting, here, service, me](protocol::console_answer given) {
-        here->loop().post([waiting, here, service, me, given = std::move(given)] {
-            waiting->answer = given;
+    const auto hear = [waiting, here, service, me](const std::function<void(said&)>& what) {
+        here->loop().post([waiting, here, service, me, what] {
+            what(*waiting);
             if (session* const asking = here->at(service).find(me)) {
                 asking->notify();
             }
         });
-    });
+    };
+    operator_console::listener to{
+        .tell =
+            [hear](failure notice) {
+                hear([notice = std::move(notice)](said& all) {
+                    protocol::encode_notice_response(all.notices, notice);
+                });
+            },
+        .done =
+            [hear](protocol::console_answer given) {
+                hear([given = std::move(given)](said& all) { all.answer = given; });
+            }};
+    asked->run(who, statement, std::move(to));
+    bool listens = true;
     while (!waiting->answer && !farewell_) {
         co_await wait_.until(never);
+        const std::string notices = std::exchange(waiting->notices, {});
+        if (listens && !notices.empty()) {
+            const steady_time deadline = reactor::now() + take_answer_within;
+            const io_result told =
+                co_await write_all(client_, wait_, protocol::as_bytes(notices), deadline);
+            listens = told.done();
+        }
     }
     co_return std::move(waiting->answer);
 }

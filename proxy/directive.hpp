@@ -50,6 +50,7 @@ struct session_info {
         0};              ///< since the last change between idle, active, in_transaction, parked
     bool waits = false;  ///< held, and the client has sent something
     bool is_draining = false;               ///< to be ended at its boundary
+    bool is_to_reconnect = false;           ///< to be given a fresh connection
     bool is_admitted = true;                ///< its address is in the admitted set
     bool is_guarded = false;                ///< forced read-only has reached it
     bool is_encrypted = false;              ///< TLS between the client and the proxy
@@ -82,8 +83,9 @@ struct service_progress {
     std::uint32_t parked = 0;
     /// After hold_long(): held, still to park; or busy since before it, so that it may become long.
     std::uint32_t long_running = 0;
-    std::uint32_t draining = 0;   ///< after drain(): not ended yet
-    std::uint32_t unguarded = 0;  ///< while forced read-only: still able to write
+    std::uint32_t draining = 0;      ///< after drain(): not ended yet
+    std::uint32_t to_reconnect = 0;  ///< after reconnect(): still on the connection they had
+    std::uint32_t unguarded = 0;     ///< while forced read-only: still able to write
     // the rest is zero unless a move order stands
     std::uint32_t prepared = 0;   ///< have a logged-in spare that carries the state last captured
     std::uint32_t preparing = 0;  ///< being captured or prepared, or waiting for their turn

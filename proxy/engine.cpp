@@ -164,7 +164,8 @@ result<void> engine::start(std::uint32_t workers, std::vector<service_start> ser
         parts_->routes.push_back(s.at);
         parts_->gates.push_back(s.gate_open);
         parts_->admitted.push_back(std::make_shared<const admission>(s.admitted));
-        const shard::gate_start gate{s.gate_open, s.read_only, parts_->admitted.back()};
+        const shard::gate_start gate{
+            s.gate_open, s.read_only, s.takes_clients, parts_->admitted.back()};
         for (const auto& w : parts_->workers) {
             w->set_peers(parts_->workers);
             w->add_service(
@@ -282,14 +283,8 @@ service_stats engine::stats(service_id service) const {
     return parts_->services[service].stats();
 }
 
-service_traffic engine::counted_traffic(service_id service) const {
-    std::mutex mutex;
-    service_traffic sum;
-    parts_->on_all(service, [&](shard& s) {
-        const std::lock_guard lock(mutex);
-        sum.add(s.counted_traffic());
-    });
-    return sum;
+void engine::on_shards(service_id service, const std::function<void(shard&)>& call) const {
+    parts_->on_all(service, call);
 }
 
 route engine::current_route(service_id service) const {

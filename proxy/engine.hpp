@@ -16,6 +16,8 @@
 
 namespace pgsluice::proxy {
 
+class shard;
+
 /// The data plane as the control plane sees it: N workers, and per service a gate, a route and at
 /// most one standing move order.
 ///
@@ -34,6 +36,7 @@ public:
         bool gate_open = true;  ///< false: clients are accepted and held until open_gate()
         admission admitted{};   ///< whom an open gate lets through
         bool read_only = false;
+        bool takes_clients = true;
     };
 
     engine();
@@ -146,6 +149,17 @@ public:
     /// Whoever is left goes on.
     void end_drain(service_id service);
 
+    // --- connections ------------------------------------------------------------------------
+
+    /// Moves each session to a fresh connection of its own backend at one of its next boundaries,
+    /// at most settings.moves_in_flight at once; one that is pinned stays, and is not tried again.
+    /// Returns how many there are; progress().to_reconnect tells how many are left, those that stay
+    /// included.
+    std::size_t reconnect(service_id service);
+
+    /// Whether new clients are let in; live sessions go on, and so does whoever is in its login.
+    void take_clients(service_id service, bool on);
+
     // --- ending -----------------------------------------------------------------------------
 
     /// Ends the sessions named, wherever they are, telling the client `farewell` as a FATAL error;
@@ -158,6 +172,8 @@ public:
 
 private:
     struct parts;
+    /// Runs `call` on every worker's thread and returns when all have.
+    void on_shards(service_id service, const std::function<void(shard&)>& call) const;
     std::unique_ptr<parts> parts_;
 };
 

@@ -42,6 +42,10 @@ task<bool> session::act_at_boundary() {
         co_await capture_for_order();
         co_return true;
     }
+    if (reconnect_ == reconnect_stage::granted) {
+        co_await renew_leg();
+        co_return true;
+    }
     if (tidy_due_) {
         tidy_due_ = false;
         co_await close_private_statements();

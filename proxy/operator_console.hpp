@@ -27,13 +27,16 @@ public:
     /// As protocol::console_dialogue::describer. The columns live as long as the program.
     virtual result<protocol::console_columns> describe(std::string_view statement) = 0;
 
-    /// Executes one statement. Calls `done` once, on any thread and possibly before it returns,
-    /// however long that takes; not at all when the console is being stopped. Whoever asks may be
-    /// gone by then: nothing is interrupted by that.
-    virtual void
-    run(const asker& who,
-        const std::string& statement,
-        std::function<void(protocol::console_answer)> done) = 0;
+    /// Who hears how a statement gets on, on any thread.
+    struct listener {
+        std::function<void(failure)> tell;  ///< a notice, before the end
+        std::function<void(protocol::console_answer)> done;
+    };
+
+    /// Executes one statement. Calls `done` once, possibly before it returns, however long that
+    /// takes; not at all when the console is being stopped. Whoever asks may be gone by then:
+    /// nothing is interrupted by that.
+    virtual void run(const asker& who, const std::string& statement, listener to) = 0;
 
     /// What the console tells as `server_version`.
     virtual std::string version() const = 0;

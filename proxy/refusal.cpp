@@ -20,6 +20,15 @@ failure too_many_clients(const service_settings& settings) {
         {}};
 }
 
+failure disabled(const service_settings& settings) {
+    return {
+        std::string(sqlstate::cannot_connect_now),
+        "service \"" + settings.name + "\" is disabled: it takes no new connections",
+        "An operator has disabled service \"" + settings.name +
+            "\"; sessions that are connected go on.",
+        "Reconnect and try again later."};
+}
+
 failure too_many_failures(const service_settings& settings) {
     return {
         std::string(sqlstate::invalid_authorization),

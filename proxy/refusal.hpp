@@ -23,6 +23,9 @@ namespace pgsluice::proxy::refusal {
 /// 53300, for a client beyond service_settings::max_connections.
 failure too_many_clients(const service_settings& settings);
 
+/// 57P03, for a new client of a service that takes none for the time being.
+failure disabled(const service_settings& settings);
+
 /// 57P03, for a client that waited longer than service_settings::hold_timeout.
 failure held_too_long(const service_settings& settings, hold_reason why);
 

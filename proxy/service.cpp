@@ -47,6 +47,7 @@ service_progress service::sum() const {
         total.parked += share.parked;
         total.long_running += share.long_running;
         total.draining += share.draining;
+        total.to_reconnect += share.to_reconnect;
         total.unguarded += share.unguarded;
         total.prepared += share.prepared;
         total.preparing += share.preparing;

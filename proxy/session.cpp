@@ -83,6 +83,12 @@ task<void> session::run() {
 }
 
 task<bool> session::take_place() {
+    if (!shard_.takes_clients()) {
+        shard_counters::bump(shard_.counters().clients_refused);
+        failure why = refusal::disabled(shard_.settings());
+        co_await tell_and_close(std::move(why));
+        co_return false;
+    }
     has_place_ = shard_.shared().try_admit(shard_.settings().max_connections);
     if (!has_place_) {
         shard_counters::bump(shard_.counters().clients_refused);
@@ -327,6 +333,7 @@ session_info session::info() const {
     row.is_admitted = inside_;
     row.is_guarded = is_guarded();
     row.is_encrypted = client_.is_secure();
+    row.is_to_reconnect = is_to_reconnect();
     row.is_draining = is_draining() && !farewell_;
     row.moves = moves_;
     row.counted = counted();

@@ -39,6 +39,14 @@ enum class move_stage : std::uint8_t {
     switched,   ///< on the new backend
 };
 
+/// How far a session is with a fresh connection of its own backend.
+enum class reconnect_stage : std::uint8_t {
+    none,
+    due,      ///< waits for a boundary and for its turn
+    granted,  ///< its turn: parks, then moves
+    stays,    ///< could not be moved; the reasons are its pins
+};
+
 /// The connection a session is going to move to, kept beside its leg until the switch.
 struct spare_leg {
     explicit spare_leg(reactor& r) : line(std::make_unique<leg>(r)), point(r) {}
@@ -84,6 +92,11 @@ public:
     bool switching() const noexcept { return switching_; }
     bool held_back() const noexcept { return held_back_; }
     bool is_guarded() const noexcept { return pump_.guarded(); }
+    bool has_turn() const noexcept { return has_turn_; }
+    bool awaits_reconnect() const noexcept {
+        return reconnect_ == reconnect_stage::due || reconnect_ == reconnect_stage::granted;
+    }
+    bool is_to_reconnect() const noexcept { return reconnect_ != reconnect_stage::none; }
     bool is_draining() const noexcept { return drained_with_.has_value(); }
     /// Talks to the console; in its startup phase to everybody else.
     bool is_console() const noexcept { return is_console_; }
@@ -103,6 +116,9 @@ public:
     /// Whether it is one of them; it ends at its next boundary, unless end_drain() comes before.
     bool drain(const drain_filter& which, const farewell& last_words);
     void end_drain();
+    /// True if it is to have a fresh connection from now on: grant_reconnect() follows.
+    bool reconnect();
+    void grant_reconnect();    ///< its turn
     void read_only_changed();  ///< forced read-only was switched on or off
     void order_given();
     /// Queues it to be captured again if it has done something since; true if it has.
@@ -216,13 +232,17 @@ private:
     replay_on(spare_leg& s, const session_image& image, bool in_recovery);
     task<result<oid_map>> map_types(spare_leg& s, const session_image& image);
     task<std::vector<pin_reason>> verify_spare(spare_leg& s, const session_image& image);
-    task<void> move_in_place();
     wire_knowledge what_the_wire_tells() const;
     bool spare_is_current() const;
     void pin_down(std::vector<pin_reason> why, move_stage as);
     void start_building();
     void drop_spare() noexcept;
     void release_turn() noexcept;
+
+    // session_reconnect.cpp: to another connection of the same backend
+    task<std::vector<pin_reason>> move_in_place();
+    task<std::vector<pin_reason>> move_to_fresh_leg();
+    task<void> renew_leg();
 
     // switch.cpp: the last steps, after which there is no way back
     task<void> go_over();
@@ -253,6 +273,7 @@ private:
     bool has_key_ = false;
 
     move_stage stage_ = move_stage::none;
+    reconnect_stage reconnect_ = reconnect_stage::none;
     std::unique_ptr<spare_leg> spare_;
     std::optional<session_image> image_;   ///< as last captured
     std::uint64_t captured_requests_ = 0;  ///< pump_.requests() then

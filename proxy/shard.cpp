@@ -43,7 +43,8 @@ shard::shard(
     gate_start gate
 )
     : worker_(home), service_(shared), settings_(std::move(settings)), route_(at),
-      gate_open_(gate.is_open), admitted_(std::move(gate.admitted)), read_only_(gate.is_read_only) {
+      gate_open_(gate.is_open), admitted_(std::move(gate.admitted)), read_only_(gate.is_read_only),
+      takes_clients_(gate.takes_clients) {
     PGSLUICE_ASSERT(admitted_ != nullptr);
 }
 
@@ -139,6 +140,14 @@ void shard::end_drain() {
     drains_ = false;
     for_each([](session& s) { s.end_drain(); });
     changed();
+}
+
+std::size_t shard::reconnect() {
+    reconnects_ = true;
+    std::size_t found = 0;
+    for_each([&](session& s) { found += s.reconnect() ? 1 : 0; });
+    changed();
+    return found;
 }
 
 void shard::set_read_only(bool on) {
@@ -307,6 +316,9 @@ void shard::after_batch() {
     if (order_ || tidying_) {
         hand_out_turns();
     }
+    if (reconnects_ && !order_) {
+        hand_out_reconnects();
+    }
     if (gate_open_ && !retired_.empty() && !dropping_) {
         dropping_ = true;
         spawn(drop_retired(), [this](const std::exception_ptr& error) {
@@ -314,7 +326,7 @@ void shard::after_batch() {
             log_end(error);
         });
     }
-    if (changed_ && (!gate_open_ || order_ || holds_long_ || drains_ || guards_)) {
+    if (changed_ && (!gate_open_ || order_ || holds_long_ || drains_ || guards_ || reconnects_)) {
         publish_now();
     }
 }
@@ -327,7 +339,7 @@ void shard::hand_out_turns() {
         if (turns_taken_ >= turns_max()) {
             return;
         }
-        if (s->ending()) {
+        if (s->ending() || s->has_turn()) {
             continue;
         }
         if (order_) {
@@ -346,6 +358,23 @@ void shard::hand_out_turns() {
         }
     }
     tidying_ = order_ || left_over;
+}
+
+/// As turns of an order: who is at a boundary right now comes first.
+void shard::hand_out_reconnects() {
+    bool left_over = false;
+    for (const auto& [id, s] : sessions_) {
+        if (s->ending() || !s->awaits_reconnect()) {
+            continue;
+        }
+        left_over = true;
+        const bool can_park = s->at_rest() || s->phase() == session_phase::parked;
+        if (can_park && !s->has_turn() && turns_taken_ < turns_max()) {
+            ++turns_taken_;
+            s->grant_reconnect();
+        }
+    }
+    reconnects_ = left_over;
 }
 
 void shard::retire(std::unique_ptr<leg> left) {
@@ -390,6 +419,7 @@ service_progress shard::count() const {
         sum.parked += is_parked ? 1 : 0;
         const bool may_be_long = s->held_back() || s->works_since_before(holds_long_since_);
         sum.draining += s->is_draining() ? 1 : 0;
+        sum.to_reconnect += s->is_to_reconnect() ? 1 : 0;
         sum.unguarded += read_only_ && !s->is_guarded() && phase != session_phase::login ? 1 : 0;
         sum.long_running += holds_long_ && may_be_long && !is_parked ? 1 : 0;
         sum.to_switch += s->switching() ? 1 : 0;

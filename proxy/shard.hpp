@@ -34,6 +34,7 @@ public:
     struct gate_start {
         bool is_open = true;
         bool is_read_only = false;
+        bool takes_clients = true;
         std::shared_ptr<const admission> admitted;
     };
 
@@ -62,6 +63,10 @@ public:
     void hold_long(milliseconds threshold);
     std::size_t drain(const drain_filter& which, const farewell& last_words);
     void end_drain();
+    /// Marks every session to be reconnected; how many those are.
+    std::size_t reconnect();
+    bool takes_clients() const noexcept { return takes_clients_; }
+    void take_clients(bool on) noexcept { takes_clients_ = on; }
     const std::optional<move_order>& order() const noexcept { return order_; }
     bool promoted() const noexcept { return promoted_; }
     const farewell& left_behind() const noexcept { return left_behind_; }
@@ -123,6 +128,7 @@ public:
 
 private:
     void hand_out_turns();
+    void hand_out_reconnects();
     void release(std::vector<session*> whom);
     void release_next();
     task<void> drop_retired();
@@ -138,6 +144,8 @@ private:
     bool read_only_;
     bool guards_ = false;  ///< some session still has to get its guard
     bool drains_ = false;
+    bool reconnects_ = false;  ///< some session waits for its turn, or has it
+    bool takes_clients_;
     bool holds_long_ = false;
     steady_time holds_long_since_{};
     std::optional<move_order> order_;

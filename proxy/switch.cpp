@@ -206,6 +206,7 @@ void session::adopt_spare() {
     image_.reset();
     stage_ = move_stage::switched;
     switching_ = false;
+    reconnect_ = reconnect_stage::none;
     pins_.clear();
     ++moves_;
     shard_counters::bump(shard_.counters().sessions_moved);
@@ -221,44 +222,6 @@ void session::adopt_spare() {
         pump_.tell_client(protocol::as_bytes(changes));
     }
     pass_on_early();
-}
-
-/// testing.move_every: to a fresh connection of its own backend, through the same steps that a
-/// cutover takes. A session that is pinned, or whose locks its own old leg still holds, stays.
-task<void> session::move_in_place() {
-    if (lacks_credentials() || startup_->wants_replication()) {
-        co_return;
-    }
-    auto captured = co_await capture();
-    if (!captured || leg_->dead) {
-        co_return;
-    }
-    image_ = std::move(*captured);
-    const verdict v = judge(*image_, what_the_wire_tells());
-    if (v.is_movable() && image_->locks.empty()) {
-        spare_ = std::make_unique<spare_leg>(shard_.home().loop());
-        in_exchange_ = true;
-        const auto why_not = co_await prepare_spare(*spare_, leg_->backend, false);
-        in_exchange_ = false;
-        for (const pin_reason& reason : why_not) {
-            spdlog::warn(
-                "test move failed session={} code={} why=\"{}\"", id_, reason.code, reason.text
-            );
-        }
-        const bool is_quiet = !pump_.is_inside_backend_message();
-        if (why_not.empty() && pump_.end() == pump_end::none && !farewell_ && is_quiet) {
-            pump_.lend_backend();
-            co_await carry_notifications(true);
-            adopt_spare();
-            stage_ = move_stage::none;
-        } else {
-            drop_spare();
-        }
-    }
-    image_.reset();
-    if (pump_.end() == pump_end::none) {
-        co_await close_private_statements();
-    }
 }
 
 task<void> session::close_private_statements() {

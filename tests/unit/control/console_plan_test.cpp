@@ -86,7 +86,11 @@ TEST(ConsolePlan, VerbsOfPgBouncerBecomeCommands) {
         ElementsAre(Pair("on-timeout", "terminate"), Pair("timeout", "0s"))
     );
     EXPECT_EQ(plan("WAIT_CLOSE app").tag, "WAIT_CLOSE");
-    EXPECT_TRUE(std::holds_alternative<console_plan::nothing>(plan("WAIT_CLOSE").what));
+    EXPECT_EQ(request_of("WAIT_CLOSE").what->id, command_id::wait_close);
+    EXPECT_THAT(request_of("WAIT_CLOSE TIMEOUT 5s").arguments, ElementsAre(Pair("timeout", "5s")));
+    EXPECT_EQ(request_of("RECONNECT app").what->id, command_id::reconnect);
+    EXPECT_EQ(request_of("DISABLE app").what->id, command_id::disable);
+    EXPECT_EQ(request_of("ENABLE").what->id, command_id::enable);
 }
 
 TEST(ConsolePlan, ArgumentsAreThoseOfTheCommandAsWords) {
@@ -146,9 +150,10 @@ TEST(ConsolePlan, WhatIsWrongIsSaidWithTheNearestThing) {
         {"PREFLIGHT TO green HTML x", "0A000 HTML names a file"},
         {"SHUTDOWN WAIT_FOR_CLIENTS", "0A000 SHUTDOWN WAIT_FOR_CLIENTS would wait"},
         {"SUSPEND", "0A000 SUSPEND is for handing sockets"},
-        {"DISABLE app", "0A000 DISABLE"},
-        {"ENABLE app", "0A000 ENABLE"},
-        {"RECONNECT", "0A000 RECONNECT has no meaning here"},
+        {"DISABLE shop", "3D000 \"shop\" is not what this console is of"},
+        {"ENABLE app now", "42601 ENABLE takes no \"now\""},
+        {"RECONNECT TIMEOUT 5s", "3D000"},
+        {"WAIT_CLOSE TIMEOUT soon", "22023 --timeout"},
         {"SHOW FDS", "0A000 SHOW FDS"},
         {"BEGIN", "0A000 the console knows no transactions"},
         {"ROLLBACK", "0A000 the console knows no transactions"},

@@ -89,9 +89,17 @@ protected:
     static console_answer
     ask(service_console& of, const std::string& user, const std::string& statement) {
         const auto told = std::make_shared<std::promise<console_answer>>();
-        of.run({user, "127.0.0.1:5"}, statement, [told](console_answer given) {
-            told->set_value(std::move(given));
-        });
+        const auto notices = std::make_shared<std::vector<failure>>();
+        of.run(
+            {user, "127.0.0.1:5"},
+            statement,
+            {.tell = [notices](failure notice) { notices->push_back(std::move(notice)); },
+             .done =
+                 [told, notices](console_answer given) {
+                     given.notices.insert(given.notices.begin(), notices->begin(), notices->end());
+                     told->set_value(std::move(given));
+                 }}
+        );
         return told->get_future().get();
     }
 
@@ -123,13 +131,17 @@ protected:
     std::vector<proxy::session_info> sessions;
     outcome ended = outcome::done({{"gate", "paused"}});
     std::vector<std::string> asked;
+    std::vector<boost::json::object> progress;
     command_threads threads;
     service_console console{
         {.service = "app",
          .threads = threads,
          .run =
-             [this](const request& given, const progress_sink&) {
+             [this](const request& given, const progress_sink& tell) {
                  asked.push_back(given.asked_by + " " + format_request(given));
+                 for (const boost::json::object& step : progress) {
+                     tell(step);
+                 }
                  return ended;
              },
          .sources = sources()},
@@ -233,6 +245,20 @@ TEST_F(Console, OurVerbsTellWhatTheyDidAndPgBouncersDoNot) {
     EXPECT_EQ(answer.notices[0].message, "moved");
     EXPECT_EQ(answer.notices[0].detail, "one\ntwo");
     EXPECT_EQ(answer.tag, "RETARGET");
+}
+
+TEST_F(Console, TellsEachStepOnceWhileItWorks) {
+    progress = {
+        {{"step", "drain"}, {"text", "2 left"}, {"elapsed_ms", 200}},
+        {{"step", "drain"}, {"text", "1 left"}, {"elapsed_ms", 400}},
+        {{"step", "fence"}, {"text", ""}, {"elapsed_ms", 600}}};
+    ended = outcome::done({{"text", "moved"}});
+    const console_answer answer = ask("otto", "RETARGET green");
+    ASSERT_EQ(answer.notices.size(), 3U);
+    EXPECT_EQ(answer.notices[0].message, "drain: 2 left (200ms)");
+    EXPECT_EQ(answer.notices[1].message, "fence (600ms)");
+    EXPECT_EQ(answer.notices[2].message, "moved");
+    EXPECT_TRUE(ask("otto", "PAUSE").notices.empty()) << "not within the first second";
 }
 
 TEST_F(Console, ExceptionsAreAnswersToo) {

@@ -288,5 +288,18 @@ TEST(Compact, ReplaysToTheSameStatesForEveryCut) {
         << "route, paused, readonly, admit and the unfinished cutover";
 }
 
+TEST(ServiceState, RemembersWhetherNewClientsAreTaken) {
+    script s = first_start();
+    EXPECT_TRUE(state_of(s.records()).takes_clients);
+    s.add("clients", {{"taken", false}, {"by", "otto"}});
+    EXPECT_FALSE(state_of(s.records()).takes_clients);
+    const auto kept = compact(s.records(), 0);
+    ASSERT_TRUE(kept.has_value());
+    EXPECT_FALSE(state_of(*kept).takes_clients);
+    s.add("clients", {{"taken", true}});
+    EXPECT_TRUE(state_of(s.records()).takes_clients);
+    EXPECT_THAT(error_of(first_start().add("clients")), HasSubstr("whether clients are taken"));
+}
+
 }  // namespace
 }  // namespace pgsluice::control

@@ -1,0 +1,34 @@
+// What the control plane asks about connections and has done to them.
+#include "proxy/engine.hpp"
+#include "proxy/session.hpp"
+#include "proxy/shard.hpp"
+
+#include <atomic>
+#include <mutex>
+
+namespace pgsluice::proxy {
+
+service_traffic engine::counted_traffic(service_id service) const {
+    std::mutex mutex;
+    service_traffic sum;
+    on_shards(service, [&](shard& s) {
+        const std::lock_guard lock(mutex);
+        sum.add(s.counted_traffic());
+    });
+    return sum;
+}
+
+std::size_t engine::reconnect(service_id service) {
+    std::atomic<std::size_t> found{0};
+    on_shards(service, [&](shard& s) {
+        found += s.reconnect();
+        s.publish_now();
+    });
+    return found;
+}
+
+void engine::take_clients(service_id service, bool on) {
+    on_shards(service, [on](shard& s) { s.take_clients(on); });
+}
+
+}  // namespace pgsluice::proxy

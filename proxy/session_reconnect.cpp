@@ -1,0 +1,123 @@
+// To a fresh connection of a session's own backend, when an operator asks for it or, for
+// testing.move_every, all the time: through the same steps that a cutover takes.
+
+#include "proxy/session.hpp"
+#include "proxy/shard.hpp"
+#include "proxy/worker.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+std::vector<pin_reason> one(pin_code code, std::string text) {
+    return {{std::string(to_string(code)), std::move(text)}};
+}
+
+std::vector<pin_reason> reasons_of(const verdict& v) {
+    std::vector<pin_reason> all;
+    for (const pin& p : v.pins) {
+        all.push_back({std::string(to_string(p.code)), p.text});
+    }
+    return all;
+}
+
+}  // namespace
+
+bool session::reconnect() {
+    const bool is_meant =
+        early_phase_ == session_phase::idle || early_phase_ == session_phase::login;
+    if (!is_meant || ending_ || farewell_) {
+        return false;
+    }
+    if (reconnect_ != reconnect_stage::granted) {
+        reconnect_ = reconnect_stage::due;
+    }
+    return true;
+}
+
+void session::grant_reconnect() {
+    PGSLUICE_ASSERT(!has_turn_);
+    has_turn_ = true;
+    reconnect_ = reconnect_stage::granted;
+    shard_.changed();
+    pump_.close();
+    wait_.notify();
+}
+
+/// Its turn has come, and it is parked.
+task<void> session::renew_leg() {
+    if (shard_.order()) {
+        reconnect_ = reconnect_stage::due;  // that order may bring it away from here anyway
+        release_turn();
+        co_return;
+    }
+    reconnect_ = reconnect_stage::stays;  // adopt_spare() knows better
+    auto why_not = co_await move_in_place();
+    if (reconnect_ == reconnect_stage::stays && why_not.empty()) {
+        reconnect_ = reconnect_stage::due;  // the server was in the middle of a message
+    } else if (reconnect_ == reconnect_stage::stays) {
+        pins_ = std::move(why_not);
+    }
+    if (shard_.order() && !ending_) {
+        order_given();  // it came meanwhile
+    }
+    release_turn();
+    shard_.changed();
+}
+
+/// Why it stays where it is: pinned, or its own old leg still holds its locks. None: it has moved,
+/// or it is about to end.
+task<std::vector<pin_reason>> session::move_in_place() {
+    if (lacks_credentials() || startup_->wants_replication()) {
+        co_return reasons_of(judge(session_image{}, what_the_wire_tells()));
+    }
+    auto captured = co_await capture();
+    if (!captured || leg_->dead) {
+        co_return one(
+            pin_code::capture_failed, captured ? "the connection is lost" : captured.error().message
+        );
+    }
+    image_ = std::move(*captured);
+    std::vector<pin_reason> why_not = reasons_of(judge(*image_, what_the_wire_tells()));
+    if (why_not.empty() && !image_->locks.empty()) {
+        why_not =
+            one(pin_code::advisory_lock,
+                "its session-level advisory locks are held by the connection it has");
+    }
+    if (why_not.empty()) {
+        why_not = co_await move_to_fresh_leg();
+    }
+    image_.reset();
+    if (pump_.end() == pump_end::none) {
+        co_await close_private_statements();
+    }
+    co_return why_not;
+}
+
+task<std::vector<pin_reason>> session::move_to_fresh_leg() {
+    spare_ = std::make_unique<spare_leg>(shard_.home().loop());
+    in_exchange_ = true;
+    auto why_not = co_await prepare_spare(*spare_, leg_->backend, false);
+    in_exchange_ = false;
+    for (const pin_reason& reason : why_not) {
+        spdlog::warn(
+            "reconnect failed session={} code={} why=\"{}\"", id_, reason.code, reason.text
+        );
+    }
+    const bool is_quiet = !pump_.is_inside_backend_message();
+    if (why_not.empty() && pump_.end() == pump_end::none && !farewell_ && is_quiet) {
+        pump_.lend_backend();
+        co_await carry_notifications(true);
+        adopt_spare();
+        stage_ = move_stage::none;
+    } else {
+        drop_spare();
+    }
+    co_return why_not;
+}
+
+}  // namespace pgsluice::proxy
