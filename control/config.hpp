@@ -40,10 +40,14 @@ struct listen_config {
 struct backend_tls_config {
     proxy::backend_tls mode = proxy::backend_tls::disable;
     std::string ca;
+    std::string crl{};   ///< file or directory; empty: revocation is not looked at
     std::string cert{};  ///< shown to the backend; empty: none
     std::string key{};   ///< empty: in the file of the certificate
 
     std::string key_file() const { return key.empty() ? cert : key; }
+    proxy::tls_context::backend_rules rules(const std::string& host) const {
+        return {.mode = mode, .ca = ca, .host = host, .cert = cert, .key = key_file(), .crl = crl};
+    }
     bool operator==(const backend_tls_config&) const = default;
 };
 
@@ -84,8 +88,17 @@ struct client_tls_config {
     std::string cert;
     std::string key;  ///< empty: in the file of the certificate
     std::string ca;   ///< empty: clients are not asked for certificates
+    std::string crl;  ///< file or directory; empty: revocation is not looked at
+    std::chrono::milliseconds session_tickets{0};  ///< 0: none are given
 
-    const std::string& key_file() const { return key.empty() ? cert : key; }
+    proxy::tls_context::client_rules rules() const {
+        return {
+            .cert = cert,
+            .key = key.empty() ? cert : key,
+            .ca = ca,
+            .crl = crl,
+            .tickets = std::chrono::ceil<std::chrono::seconds>(session_tickets)};
+    }
     bool operator==(const client_tls_config&) const = default;
 };
 

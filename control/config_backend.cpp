@@ -42,20 +42,20 @@ void check_tls(const backend_config& backend, section<backend_config>& s) {
         );
         return;
     }
+    if (tls.ca.empty() && !tls.crl.empty()) {
+        s.error(s.at("tls.crl"), s.shown() + ".tls.crl has no effect, expected \"ca\" with it");
+        return;
+    }
     if (tls.mode == mode::disable) {
         return;
     }
-    const auto read = proxy::tls_context::for_backend(
-        {.mode = tls.mode,
-         .ca = tls.ca,
-         .host = backend.address.host,
-         .cert = tls.cert,
-         .key = tls.key_file()}
-    );
+    const auto read = proxy::tls_context::for_backend(tls.rules(backend.address.host));
     if (!read) {
         const std::string& why = read.error().message;
-        const bool is_ca = !tls.ca.empty() && why.starts_with(tls.ca + ":");
-        const std::string key = is_ca ? "ca" : "cert";
+        const auto is_about = [&why](const std::string& path) {
+            return !path.empty() && why.starts_with(path);
+        };
+        const std::string key = is_about(tls.ca + ":") ? "ca" : is_about(tls.crl) ? "crl" : "cert";
         s.error(s.at("tls." + key), s.shown() + ".tls." + key + ": " + why);
     }
 }

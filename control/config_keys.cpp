@@ -192,6 +192,21 @@ const config_key<service> services[] = {
      .set = set_text<service, &service::tls, &client_tls_config::ca>,
      .show = show_text<service, &service::tls, &client_tls_config::ca>,
      .copy = copy_field<service, &service::tls, &client_tls_config::ca>},
+    {.name = "tls.crl",
+     .type = "path",
+     .is_reloadable = reloadable,
+     .doc = "Revocation lists, PEM: a file or a directory of them; each reload reads it again. "
+            "With it each signer in `ca` has to have a list that is not outdated.",
+     .set = set_text<service, &service::tls, &client_tls_config::crl>,
+     .show = show_text<service, &service::tls, &client_tls_config::crl>,
+     .copy = copy_field<service, &service::tls, &client_tls_config::crl>},
+    duration_key<service, &service::tls, &client_tls_config::session_tickets>(
+        {.name = "tls.session_tickets",
+         .initial = "0s",
+         .is_reloadable = reloadable,
+         .doc = "How long clients may resume a TLS session instead of a whole handshake; 0 is not "
+                "at all. libpq never does. Not together with `ca`. See docs/tls.md."}
+    ),
     duration_key<service, &service::hold, &hold_config::timeout>(
         {.name = "hold.timeout",
          .initial = "2m",

@@ -32,6 +32,12 @@ const config_key<service> limit_rows[] = {
 using backend = backend_config;
 
 const config_key<backend> login_rows[] = {
+    {.name = "tls.crl",
+     .type = "path",
+     .doc = "Revocation lists, PEM: a file, or a directory of them as `openssl rehash` leaves it; "
+            "also for the control plane's own connections. Each reload reads it again.",
+     .set = set_text<backend, &backend::tls, &backend_tls_config::crl>,
+     .show = show_text<backend, &backend::tls, &backend_tls_config::crl>},
     {.name = "tls.cert",
      .type = "path",
      .doc =

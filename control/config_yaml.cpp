@@ -228,8 +228,13 @@ void reader::check_rules(const service_config& service, section<service_config>&
 
 void reader::check_tls(const service_config& service, section<service_config>& s) {
     const client_tls_config& tls = service.tls;
-    if (tls.cert.empty() && !tls.ca.empty()) {
-        s.error(s.at("tls.ca"), s.shown() + ".tls.ca has no effect, expected \"cert\" with it");
+    const bool has_tickets = tls.session_tickets.count() > 0;
+    const char* const idle = !tls.ca.empty()    ? "tls.ca"
+                             : !tls.crl.empty() ? "tls.crl"
+                             : has_tickets      ? "tls.session_tickets"
+                                                : nullptr;
+    if (tls.cert.empty() && idle != nullptr) {
+        s.error(s.at(idle), s.shown() + "." + idle + " has no effect, expected \"cert\" with it");
         return;
     }
     if (tls.cert.empty()) {
@@ -245,9 +250,22 @@ void reader::check_tls(const service_config& service, section<service_config>& s
         }
         return;
     }
-    if (const auto read = proxy::tls_context::for_clients(tls.cert, tls.key_file(), tls.ca);
-        !read) {
-        s.error(s.at("tls.cert"), s.shown() + ".tls: " + read.error().message);
+    if (tls.ca.empty() && !tls.crl.empty()) {
+        s.error(s.at("tls.crl"), s.shown() + ".tls.crl has no effect, expected \"ca\" with it");
+        return;
+    }
+    if (!tls.ca.empty() && has_tickets) {
+        s.error(
+            s.at("tls.session_tickets"),
+            s.shown() + ".tls.session_tickets would let clients in whose certificate nobody looks "
+                        "at again, expected no \"ca\" with it"
+        );
+        return;
+    }
+    if (const auto read = proxy::tls_context::for_clients(tls.rules()); !read) {
+        const std::string& why = read.error().message;
+        const bool is_crl = !tls.crl.empty() && why.starts_with(tls.crl);
+        s.error(s.at(is_crl ? "tls.crl" : "tls.cert"), s.shown() + ".tls: " + why);
     }
 }
 

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <poll.h>
+#include <system_error>
 
 namespace pgsluice::control {
 
@@ -56,6 +58,9 @@ public:
         if (login.tls.mode != proxy::backend_tls::disable) {
             add("sslmode", std::string(to_string(login.tls.mode)));
             add("sslrootcert", login.tls.ca);
+            std::error_code ignored;
+            const bool is_directory = std::filesystem::is_directory(login.tls.crl, ignored);
+            add(is_directory ? "sslcrldir" : "sslcrl", login.tls.crl);
             add("sslcert", login.tls.cert);
             add("sslkey", login.tls.cert.empty() ? std::string() : login.tls.key_file());
         }

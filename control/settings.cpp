@@ -91,20 +91,14 @@ result<proxy::tls_context::pointer> identity_of(const client_tls_config& tls) {
     if (tls.cert.empty() || tls.mode == proxy::client_tls::disable) {
         return proxy::tls_context::pointer();
     }
-    return proxy::tls_context::for_clients(tls.cert, tls.key_file(), tls.ca);
+    return proxy::tls_context::for_clients(tls.rules());
 }
 
 result<proxy::tls_context::pointer> rules_of(const backend_config& backend) {
     if (backend.tls.mode == proxy::backend_tls::disable) {
         return proxy::tls_context::pointer();
     }
-    return proxy::tls_context::for_backend(
-        {.mode = backend.tls.mode,
-         .ca = backend.tls.ca,
-         .host = backend.address.host,
-         .cert = backend.tls.cert,
-         .key = backend.tls.key_file()}
-    );
+    return proxy::tls_context::for_backend(backend.tls.rules(backend.address.host));
 }
 
 using shared_login = std::shared_ptr<const proxy::fixed_login>;

@@ -2,7 +2,9 @@
 
 #include "proxy/tls.hpp"
 
+#include "proxy/revoked.hpp"
 #include "proxy/tls_channel.hpp"
+#include "proxy/tls_tickets.hpp"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -118,21 +120,29 @@ result<void> tls_context::show(const std::string& cert, const std::string& key) 
     return {};
 }
 
-result<tls_context::pointer>
-tls_context::for_clients(const std::string& cert, const std::string& key, const std::string& ca) {
+result<void> tls_context::trust_signers(const std::string& ca, const std::string& crl) {
+    if (auto readable = can_read(ca); !readable) {
+        return readable.error();
+    }
+    if (SSL_CTX_load_verify_locations(native_, ca.c_str(), nullptr) != 1) {
+        return unusable(ca);
+    }
+    SSL_CTX_set_verify(native_, SSL_VERIFY_PEER, nullptr);
+    return crl.empty() ? result<void>{} : refuse_revoked(SSL_CTX_get_cert_store(native_), crl);
+}
+
+result<tls_context::pointer> tls_context::for_clients(const client_rules& rules) {
     std::shared_ptr<tls_context> made(new tls_context(true));
-    if (auto shown = made->show(cert, key); !shown) {
+    if (auto shown = made->show(rules.cert, rules.key); !shown) {
         return shown.error();
     }
-    if (!ca.empty()) {
-        if (auto readable = can_read(ca); !readable) {
-            return readable.error();
+    if (!rules.ca.empty()) {
+        if (auto trusted = made->trust_signers(rules.ca, rules.crl); !trusted) {
+            return trusted.error();
         }
-        if (SSL_CTX_load_verify_locations(made->native_, ca.c_str(), nullptr) != 1) {
-            return unusable(ca);
-        }
-        SSL_CTX_set_client_CA_list(made->native_, SSL_load_client_CA_file(ca.c_str()));
-        SSL_CTX_set_verify(made->native_, SSL_VERIFY_PEER, nullptr);
+        SSL_CTX_set_client_CA_list(made->native_, SSL_load_client_CA_file(rules.ca.c_str()));
+    } else if (rules.tickets.count() > 0) {
+        give_tickets(made->native_, rules.tickets);
     }
     SSL_CTX_set_options(made->native_, SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_alpn_select_cb(made->native_, choose_protocol, nullptr);
@@ -167,13 +177,9 @@ result<void> tls_context::trust(const backend_rules& rules) {
     if (rules.ca.empty()) {
         return {};
     }
-    if (auto readable = can_read(rules.ca); !readable) {
-        return readable.error();
+    if (auto trusted = trust_signers(rules.ca, rules.crl); !trusted) {
+        return trusted.error();
     }
-    if (SSL_CTX_load_verify_locations(native_, rules.ca.c_str(), nullptr) != 1) {
-        return unusable(rules.ca);
-    }
-    SSL_CTX_set_verify(native_, SSL_VERIFY_PEER, nullptr);
     if (rules.mode == backend_tls::verify_full) {
         X509_VERIFY_PARAM_set_hostflags(checks, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
         const int is_set = address ? X509_VERIFY_PARAM_set1_ip_asc(checks, rules.host.c_str())

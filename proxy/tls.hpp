@@ -2,6 +2,7 @@
 
 #include "protocol/errors.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -22,18 +23,24 @@ enum class backend_tls : std::uint8_t { disable, prefer, require, verify_ca, ver
 std::string_view to_string(backend_tls mode) noexcept;
 
 /// What all TLS connections of one kind share: the certificate shown to clients, or what a
-/// backend's certificate has to be. TLS 1.2 and up, no renegotiation, no tickets. Immutable; any
-/// thread. A reload makes another one: connections keep theirs.
+/// backend's certificate has to be. TLS 1.2 and up, no renegotiation. Immutable; any thread. A
+/// reload makes another one: connections keep theirs.
 class tls_context {
 public:
     using pointer = std::shared_ptr<const tls_context>;
 
-    /// PEM files: the certificate with its chain, and the key, which may be the same file and must
-    /// not have a passphrase. `ca`, where it is not empty, has what signs the certificates of
-    /// clients: they are asked for one and need not have any. A failure begins with the name of the
-    /// file that is wrong.
-    static result<pointer>
-    for_clients(const std::string& cert, const std::string& key, const std::string& ca = {});
+    /// Files are PEM.
+    struct client_rules {
+        std::string cert;   ///< the certificate shown, with its chain
+        std::string key;    ///< its key, without a passphrase; may be the same file
+        std::string ca{};   ///< what signs the certificates of clients, who are then asked for one
+                            ///< and need not have any; empty: they are not asked
+        std::string crl{};  ///< file or directory of revocation lists; empty: none are looked at
+        std::chrono::seconds tickets{0};  ///< how long a session can be resumed; 0: not at all
+    };
+    /// A failure begins with the name of the file that is wrong. Clients that may show certificates
+    /// get no tickets: one would let them in without it, and past the lists of revoked ones.
+    static result<pointer> for_clients(const client_rules& rules);
 
     struct backend_rules {
         backend_tls mode = backend_tls::require;
@@ -41,8 +48,10 @@ public:
         std::string host;    ///< as configured: for `verify-full`, and told to the server (SNI)
         std::string cert{};  ///< PEM file of our own certificate and its chain; empty: none
         std::string key{};   ///< PEM file of its key, without a passphrase
+        std::string crl{};   ///< as in client_rules
     };
-    /// As for_clients(). `mode` is not `disable`.
+    /// As for_clients(). `mode` is not `disable`. Sessions are never resumed: each handshake looks
+    /// at the server's certificate.
     static result<pointer> for_backend(const backend_rules& rules);
 
     ~tls_context();
@@ -60,6 +69,7 @@ private:
     explicit tls_context(bool is_for_clients);
     result<void> trust(const backend_rules& rules);
     result<void> show(const std::string& cert, const std::string& key);
+    result<void> trust_signers(const std::string& ca, const std::string& crl);
 
     ssl_ctx_st* native_;
     bool is_for_clients_;

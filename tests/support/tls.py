@@ -1,6 +1,7 @@
 """Certificates made on the fly, and a raw client that speaks TLS."""
 
 import contextlib
+import datetime
 import os
 import select
 import shutil
@@ -44,23 +45,42 @@ class Identity:
 class Authority:
     """Signs certificates; `cert` is what those who trust it need."""
 
-    def __init__(self):
+    def __init__(self, name="throwaway authority"):
         self.folder = temp_dir("pgsluice-tls-")
         self.own = Identity(os.path.join(self.folder, "ca"))
         self.cert = self.own.cert
         _openssl("req", "-x509", *NEW_KEY, "-keyout", self.own.key, "-out", self.own.cert,
-                 "-subj", "/CN=throwaway authority", "-days", "2")
+                 "-subj", f"/CN={name}", "-days", "2")
 
-    def issue(self, name, hosts="DNS:localhost,IP:127.0.0.1", days=2):
+    def issue(self, name, hosts="DNS:localhost,IP:127.0.0.1", days=2, key=NEW_KEY):
         """A certificate for `hosts`; less than no days makes it an expired one."""
         made = Identity(os.path.join(self.folder, name))
         request, names = made.cert + ".csr", made.cert + ".ext"
         with open(names, "w") as out:
             out.write(f"subjectAltName={hosts}\n")
-        _openssl("req", *NEW_KEY, "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
+        _openssl("req", *key, "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
         _openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.own.key,
                  "-CAcreateserial", "-days", str(days), "-extfile", names, "-out", made.cert)
         return made
+
+    def revocations(self, *revoked, days=2, to="revoked.crl"):
+        """The path of a list of certificates that are not valid any more; outdated with less than
+        no days."""
+        known, settings = (os.path.join(self.folder, name) for name in ("known", "ca.conf"))
+        with open(settings, "w") as out:
+            out.write("[ca]\ndefault_ca=us\n[us]\ndefault_md=sha256\ndefault_crl_days=2\n"
+                      f"database={known}\n")
+        open(known, "w").close()
+        command = ["ca", "-config", settings, "-cert", self.cert, "-keyfile", self.own.key]
+        for each in revoked:
+            _openssl(*command, "-revoke", each.cert)
+        path = to if os.path.isabs(to) else os.path.join(self.folder, to)
+        day = datetime.timedelta(days=1)
+        now = datetime.datetime.utcnow()
+        until = [f"{time:%y%m%d%H%M%SZ}" for time in (now - 9 * day, now + days * day)]
+        _openssl(*command, "-gencrl", "-out", path, "-crl_lastupdate", until[0],
+                 "-crl_nextupdate", until[1])
+        return path
 
     def server_settings(self, name, **arguments):
         """Settings of a Cluster that offers TLS. It only takes a key that is its own."""
@@ -106,12 +126,13 @@ def client_context(authority=None, alpn=(PROTOCOL,)):
 class TlsWire(Wire):
     """A `Wire` with TLS, asked for by SSLRequest or, with `direct`, begun at once.
 
-    `before` is sent in front, as a load balancer does.
+    `before` is sent in front, as a load balancer does. `session` is what to resume.
     """
 
     def __init__(self, host, port, user=None, dbname="postgres", direct=False, before=b"",
-                 context=None, **parameters):
-        kernel = {k: parameters.pop(k) for k in ("receive_bytes",) if k in parameters}
+                 context=None, session=None, **parameters):
+        self.resumes = session
+        kernel = {k: parameters.pop(k) for k in ("receive_bytes", "timeout_s") if k in parameters}
         super().__init__(host, port, **kernel)
         context = context or client_context()
         if direct:
@@ -129,7 +150,8 @@ class TlsWire(Wire):
     def _begin(self, context, before=b""):
         """The handshake, by hand where bytes go in front of its first message, in one packet."""
         if not before:
-            return context.wrap_socket(self.socket, server_hostname="localhost")
+            return context.wrap_socket(self.socket, server_hostname="localhost",
+                                       session=self.resumes)
         return _PrefixedTls(self.socket, context, before)
 
     def half_close(self):

@@ -61,6 +61,8 @@ TEST(ConfigTls, WhatIsMissingOrWithoutEffectIsNamed) {
         {"", "mode: prefer, ca: /c", "tls.ca has no effect, expected mode require"},
         {"", "ca: /c", "tls.ca has no effect"},
         {"", "mode: require, ca: /nowhere", "tls.ca: /nowhere: No such file"},
+        {"crl: /c", "", "f:4:16: services.app.tls.crl has no effect, expected \"cert\""},
+        {"", "mode: require, crl: /c", "tls.crl has no effect, expected \"ca\""},
         {"", "certs: /c", "unknown key \"certs\" in services.app.backends.blue.tls"},
     };
     for (const auto& [tls, backend_tls, what] : rows)

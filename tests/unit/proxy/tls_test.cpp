@@ -27,7 +27,7 @@ class TlsStream : public testing::Test, public io_sink {
 protected:
     void SetUp() override {
         ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_), 0);
-        auto identity = tls_context::for_clients(certificate_.cert(), certificate_.key());
+        auto identity = tls_context::for_clients({certificate_.cert(), certificate_.key()});
         ASSERT_TRUE(identity.has_value()) << identity.error().message;
         identity_ = *identity;
         rules_ = *tls_context::for_backend({backend_tls::require, {}, "localhost"});
@@ -57,7 +57,7 @@ protected:
         SSL_use_certificate_file(client_, shown.cert().c_str(), SSL_FILETYPE_PEM);
         SSL_use_PrivateKey_file(client_, shown.key().c_str(), SSL_FILETYPE_PEM);
         identity_ =
-            *tls_context::for_clients(certificate_.cert(), certificate_.key(), shown.cert());
+            *tls_context::for_clients({certificate_.cert(), certificate_.key(), shown.cert()});
         shake_hands();
         return end_.tls()->peer_name();
     }
@@ -299,7 +299,7 @@ TEST(TlsContext, AFileThatIsWrongIsNamed) {
     const own_certificate one;
     const own_certificate another;
     const auto why = [](const std::string& cert, const std::string& key) {
-        const auto made = tls_context::for_clients(cert, key);
+        const auto made = tls_context::for_clients({cert, key});
         return made ? std::string("no error") : made.error().message;
     };
     EXPECT_EQ(why(one.cert(), one.key()), "no error");
@@ -315,7 +315,7 @@ TEST(TlsContext, AFileThatIsWrongIsNamed) {
 TEST(TlsContext, OneFileMayHoldCertificateAndKey) {
     const own_certificate one;
     std::ofstream(one.cert(), std::ios::app) << std::ifstream(one.key()).rdbuf();
-    EXPECT_TRUE(tls_context::for_clients(one.cert(), one.cert()).has_value());
+    EXPECT_TRUE(tls_context::for_clients({one.cert(), one.cert()}).has_value());
 }
 
 }  // namespace
