@@ -6,28 +6,28 @@
 //   its BEGIN          is sent with READ ONLY added; COMMIT, ROLLBACK and SET TRANSACTION alone may
 //                      run before the snapshot
 //
-// With the snapshot taken the server refuses to leave READ ONLY, so whatever the client runs cannot
-// write. What it can do is end the transaction, openly or hidden in a function: so before the next
-// thing that it sends, in one pipeline or not, the same is put in front again. A query string is
-// sent as Parse, Bind and Execute, of which the server takes one statement each. All of it goes to
-// the server at once, and an error of ours makes it skip what would come unprotected.
+// A statement that starts with SELECT or WITH needs no Parse of ours: analyzing it takes the
+// snapshot first. With the snapshot taken the server refuses to leave READ ONLY, so whatever the
+// client runs cannot write. What it can do is end the transaction, openly or hidden in a function:
+// so before the next thing that it sends, in one pipeline or not, the same is put in front again. A
+// query string is sent as Parse, Bind and Execute, of which the server takes one statement each.
+// All of it goes to the server at once, and an error of ours makes it skip what would come
+// unprotected.
 //
-// Names of ours live for one pipeline, so the session's state stays the client's alone.
+// Ours have no name where that can be: the client's unnamed statement is sent again before the
+// client uses it. A name of ours lives for one pipeline. So the session's state stays the client's
+// alone.
 
 #include "protocol/read_only_guard.hpp"
 
 #include "protocol/messages.hpp"
 #include "protocol/sql_lexer.hpp"
 
+#include <utility>
+
 namespace pgsluice::protocol {
 
 namespace {
-
-constexpr std::string_view begin_text = "BEGIN READ ONLY, NOT DEFERRABLE";
-constexpr std::string_view again_text = "SET TRANSACTION READ ONLY";
-constexpr std::string_view snapshot_text = "SELECT 1";
-/// Refused in every read-only transaction. What the server logs of it should explain itself.
-constexpr std::string_view denial_text = "CREATE TEMPORARY TABLE \"pgsluice: forced read-only\" ()";
 
 bool starts_block(std::string_view tag) {
     return tag == "BEGIN" || tag == "START TRANSACTION";
@@ -50,23 +50,39 @@ std::string read_only_guard::hint() const {
 
 void read_only_guard::knows(std::string_view name, std::string_view text) {
     auto reading = read_statement(text, rules_);
-    has_unnamed_ = has_unnamed_ || name.empty();
     knows_denied_ = knows_denied_ || reading.kind == statement_kind::denied;
     if (reading.kind != statement_kind::other) {
         statements_.insert_or_assign(std::string(name), std::move(reading));
     }
 }
 
-void read_only_guard::distrusts(std::string_view name) {
-    knows_denied_ = true;
-    has_unnamed_ = has_unnamed_ || name.empty();
-    statements_.insert_or_assign(
-        std::string(name),
-        statement_reading{statement_kind::denied, {}, "a statement whose text is not known"}
-    );
+void read_only_guard::knows_unnamed(byte_view parse_body) {
+    const auto message = decode_parse(parse_body);
+    if (!message) {
+        distrusts_unnamed();
+        return;
+    }
+    unnamed_ = unnamed_statement::of(parse_body, *message, read_statement(message->query, rules_));
+    unnamed_.outlive_settings(false);  // they could have changed since
+    unnamed_.takes_snapshot = false;   // what is bound is what others say
+    unnamed_answered_ = unnamed_;
+}
+
+void read_only_guard::distrusts_unnamed() {
+    unnamed_ = unnamed_statement::strange();
+    unnamed_answered_ = unnamed_;
+}
+
+void read_only_guard::read_by(text_rules rules) {
+    rules_ = rules;
+    unnamed_.outlive_settings(is_taken_);
+    unnamed_answered_.outlive_settings(is_taken_);
 }
 
 const statement_reading* read_only_guard::find(std::string_view name) const {
+    if (name.empty()) {
+        return unnamed_.known_as();
+    }
     static const statement_reading unknown{
         statement_kind::denied, {}, "a statement whose text is not known"};
     const auto found = statements_.find(name);
@@ -119,78 +135,6 @@ void read_only_guard::forward(char type, byte_view body) {
     out.end_message();
 }
 
-// --- what is put in between
-
-void read_only_guard::close_ours() {
-    encode_close(to_server_, {'S', private_name});
-    expect(asked::close, whose::ours);
-}
-
-/// Runs one statement and leaves no name behind. Where the unnamed one is the client's, a name that
-/// an earlier, interrupted pipeline may have left is closed first.
-void read_only_guard::run_ours(std::string_view text, whose for_whom) {
-    const std::string_view name = is_unnamed_free_ ? "" : private_name;
-    if (!is_unnamed_free_) {
-        close_ours();
-    }
-    encode_parse(to_server_, name, text);
-    encode_bind(to_server_, {.statement = name});
-    encode_execute(to_server_, "");
-    expect(asked::parse, for_whom);
-    expect(asked::bind, for_whom);
-    expect(asked::execute, for_whom);
-    if (!is_unnamed_free_) {
-        close_ours();
-    }
-}
-
-/// Analyzing a query takes the transaction's first snapshot; it need not be run.
-void read_only_guard::pin() {
-    const std::string_view name = is_unnamed_free_ ? "" : private_name;
-    if (!is_unnamed_free_) {
-        close_ours();
-    }
-    encode_parse(to_server_, name, snapshot_text);
-    expect(asked::parse, whose::ours);
-    if (!is_unnamed_free_) {
-        close_ours();
-    }
-}
-
-/// Whatever the client sends next finds itself in a transaction that cannot write.
-void read_only_guard::ensure(statement_kind kind) {
-    // A failed block takes nothing but its end; the exact ones are our own texts.
-    if (is_exact(kind) || has_failed_ || is_pinned_) {
-        return;
-    }
-    if (!is_block_) {
-        run_ours(begin_text);
-        is_block_ = true;
-        is_clients_ = false;
-    } else if (was_run_) {
-        run_ours(again_text);  // also right where the block has ended unseen
-    }
-    pin();
-    is_pinned_ = true;
-}
-
-/// Has the server refuse something in the client's place, so that its transaction fails as well.
-void read_only_guard::deny(const std::string& what) {
-    ensure(statement_kind::other);
-    denied_what_ = what;
-    run_ours(denial_text, whose::denial);
-    if (!in_query_) {
-        encode_flush(to_server_);
-        wait_ = wait::answers;
-    }
-}
-
-void read_only_guard::roll_back() {
-    is_block_ = false;
-    run_ours("ROLLBACK");
-    sync(whose::ours, then::end_block);
-}
-
 // --- what the server answers
 
 read_only_guard::reply read_only_guard::on_server(char type, byte_view body) {
@@ -232,20 +176,23 @@ read_only_guard::reply read_only_guard::on_answer(char type, byte_view body) {
     if (answers_.empty()) {
         return reply::pass;
     }
-    const answer done = std::move(answers_.front());
+    answer done = std::move(answers_.front());
     answers_.pop_front();
     const bool is_query = done.for_whom == whose::query;
     const bool is_hidden = is_query && (type == backend::ParseComplete ||
                                         type == backend::BindComplete || type == backend::NoData);
     const bool is_clients = done.for_whom == whose::client || is_query;
-    const bool is_plain = done.for_whom == whose::client && done.kind == statement_kind::other;
+    const bool is_parse = done.what == asked::parse && done.for_whom == whose::client;
     if (done.what == asked::execute && is_clients) {
         const auto tag = as_text(body);
         on_tag(tag.substr(0, tag.find('\0')), done.kind);
-    } else if (done.is_statement || (done.what == asked::parse && is_plain)) {
+    } else if ((is_parse || done.is_statement) && done.name.empty()) {
+        leaves_none_ = leaves_none_ && !is_parse;
+        unnamed_answered_ = std::move(done.unnamed);
+    } else if (done.is_statement || (is_parse && done.kind == statement_kind::other)) {
         forget(done.name);
     }
-    if (wait_ == wait::answers && answers_.empty()) {
+    if (answers_.empty() && (wait_ == wait::answers || wait_ == wait::answers_or_sync)) {
         go_on();
     }
     return is_clients && !is_hidden ? reply::pass : reply::drop;
@@ -279,15 +226,12 @@ read_only_guard::reply read_only_guard::on_error(byte_view body) {
     if (failed != nullptr && failed->what == asked::function) {
         return told;  // its ReadyForQuery comes by itself
     }
+    is_name_left_ = true;
+    settle_unnamed(failed);
     while (!answers_.empty() && answers_.front().what != asked::sync) {
         answers_.pop_front();
     }
     parts_.clear();
-    if (!in_query_) {  // which unnamed statement is there now?
-        statements_.insert_or_assign(
-            std::string(), statement_reading{statement_kind::opaque, {}, {}}
-        );
-    }
     if (answers_.empty()) {
         is_skipping_ = true;
         wait_ = wait::no;
@@ -298,6 +242,22 @@ read_only_guard::reply read_only_guard::on_error(byte_view body) {
     }
     // Nobody wants to hear why the end of a failed block failed: it is tried again.
     return answers_.front().next == then::end_block ? reply::drop : told;
+}
+
+/// Of what was sent nothing has run behind what failed: which unnamed statement is there now?
+void read_only_guard::settle_unnamed(const answer* failed) {
+    if (in_query_) {
+        return;  // none
+    }
+    const bool is_parse =
+        failed != nullptr && failed->what == asked::parse && failed->for_whom == whose::client;
+    if (is_parse && failed->name.empty()) {
+        unnamed_answered_ = {};
+    }
+    unnamed_ = unnamed_answered_;
+    is_reused_ = false;
+    is_taken_ = unnamed_.what != unnamed_statement::state::stays;
+    leaves_none_ = true;
 }
 
 /// Errors that come from the read-only transaction become 25006, with a hint whom to ask.
@@ -357,7 +317,7 @@ read_only_guard::reply read_only_guard::on_ready(byte_view body) {
     was_run_ = false;
     is_pinned_ = false;
     is_skipping_ = false;
-    is_unnamed_free_ = !has_unnamed_;
+    is_parsed_ = false;
     if (done.next == then::call_function && status == transaction_status::in_transaction) {
         forward(frontend::FunctionCall, as_bytes(call_));
         expect(asked::function, whose::client);
@@ -384,6 +344,7 @@ read_only_guard::reply read_only_guard::on_ready(byte_view body) {
 read_only_guard::reply read_only_guard::finish() {
     if (!is_block_) {
         portals_.clear();
+        may_resume_ = false;
     }
     in_query_ = false;
     wait_ = wait::no;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include "protocol/message_types.hpp"
 #include "protocol/statement_kind.hpp"
+#include "protocol/unnamed_statement.hpp"
 #include "protocol/wire.hpp"
 
 #include <cstdint>
@@ -8,7 +10,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace pgsluice::protocol {
@@ -24,9 +25,9 @@ struct guard_words {
 /// TRANSACTION"). What a statement is taken for decides how well it works, never whether it could
 /// write. See read_only_guard.cpp for how.
 ///
-/// Use: at a boundary. on_client() takes one message at a time, while takes_more(); on_server()
+/// Use: at a boundary. on_client() takes one message at a time, where takes() says so; on_server()
 /// says what becomes of each message of the server. After each call send what take_to_server()
-/// yields. Nothing is left on the server: taking the guard away at a boundary needs no clean-up.
+/// yields. Taking the guard away at a boundary needs no clean-up but what has_taken_unnamed() says.
 class read_only_guard {
 public:
     /// What becomes of a message of the server.
@@ -38,31 +39,40 @@ public:
 
     read_only_guard(guard_words words, text_rules rules);
 
-    /// A prepared statement that exists already. Unnamed is "".
+    /// A named prepared statement that exists already.
     void knows(std::string_view statement, std::string_view text);
+    /// The client's unnamed statement, which has come of a Parse message with this body.
+    void knows_unnamed(byte_view parse_body);
+    /// It has one that nobody knows the text of: it cannot be run.
+    void distrusts_unnamed();
     /// There may be prepared statements besides those: they cannot be run.
     void is_told_nothing() noexcept { is_blind_ = true; }
-    /// A statement of this name exists and nobody knows its text: it cannot be run.
-    void distrusts(std::string_view statement);
     /// standard_conforming_strings or client_encoding has changed.
-    void read_by(text_rules rules) noexcept { rules_ = rules; }
+    void read_by(text_rules rules);
 
-    /// False while the answer to something decides how to go on.
-    bool takes_more() const noexcept { return wait_ == wait::no; }
-    /// A message of the client but Terminate. `body` is not kept.
+    /// Whether a message of this type can be taken now; else an answer decides how to go on.
+    bool takes(char type) const noexcept {
+        return wait_ == wait::no || (wait_ == wait::answers_or_sync && type == frontend::Sync);
+    }
+    /// A message of the client but Terminate.
     void on_client(char type, byte_view body);
     /// A message of the server. `body` may be empty where the type is DataRow, CopyData or one that
     /// is not looked into: all but CommandComplete, ErrorResponse and ReadyForQuery.
     reply on_server(char type, byte_view body);
 
-    std::string take_to_server() { return std::exchange(to_server_, {}); }
+    std::string take_to_server();
     const std::string& replacement() const noexcept { return replacement_; }
+
+    /// One of ours is where the client's unnamed statement belongs.
+    bool has_taken_unnamed() const noexcept { return is_taken_; }
+    /// The body of the Parse message that brings the client's back; empty if it has none.
+    const std::string& unnamed_parse() const noexcept { return unnamed_.parse; }
 
 private:
     /// A prepared statement of ours, for a few messages. Begins as script.hpp's names of ours do.
     static constexpr std::string_view private_name = "pgsluice.guard";
 
-    enum class wait : std::uint8_t { no, answers, ready };
+    enum class wait : std::uint8_t { no, answers, answers_or_sync, ready };
     enum class asked : std::uint8_t { parse, bind, describe, execute, close, function, sync };
     enum class whose : std::uint8_t {
         client,
@@ -70,6 +80,8 @@ private:
         ours,
         denial,  ///< ours, meant to fail in the client's place
     };
+    /// What stands behind statements of ours.
+    enum class behind : std::uint8_t { other, unnamed, sync };
     enum class then : std::uint8_t { tell_client, call_function, end_block };
     struct answer {
         asked what;
@@ -78,6 +90,7 @@ private:
         statement_kind kind = statement_kind::other;  ///< of an Execute
         std::string name{};                           ///< of a Close or Parse: the statement
         bool is_statement = false;                    ///< of a Close: not a portal
+        unnamed_statement unnamed{};                  ///< of a Parse without a name
     };
     void expect(asked what, whose for_whom, statement_kind kind = statement_kind::other);
     void forward(char type, byte_view body);
@@ -89,7 +102,7 @@ private:
     void run_part(std::string_view text);
     void on_parse(byte_view body);
     void on_bind(byte_view body);
-    void hide_unnamed(std::string_view asked_for);
+    bool prepare_unnamed(statement_kind kind, bool is_bind);
     void on_describe(byte_view body);
     void on_execute(byte_view body);
     void on_close(byte_view body);
@@ -101,18 +114,22 @@ private:
     reply on_error(byte_view body);
     reply reworded(byte_view body, const answer* failed);
     reply on_ready(byte_view body);
+    void settle_unnamed(const answer* failed);
     void on_tag(std::string_view tag, statement_kind kind);
     void go_on();
 
     // what is put in between
-    void ensure(statement_kind kind);
+    bool ensure(statement_kind kind, bool pins_itself = false, behind what = behind::other);
     void deny(const std::string& what);
-    void run_ours(std::string_view text, whose for_whom = whose::ours);
-    void pin();
-    void close_ours();
+    void wait_for_answers();
+    void run_ours(std::string_view text, whose for_whom = whose::ours, behind what = behind::other);
+    std::string_view name_of_ours(behind what);
+    void pin(behind what);
+    void close_ours(char kind = 'S');
     void roll_back();
     reply finish();
 
+    bool is_decided_by_sync(statement_kind kind) const noexcept;
     const statement_reading* find(std::string_view name) const;
     void forget(const std::string& name);
     statement_reading read(std::string_view text) const;
@@ -125,8 +142,10 @@ private:
     std::string replacement_;
     std::deque<answer> answers_;  ///< that are still to come, in order
     std::map<std::string, statement_reading, std::less<>>
-        statements_;  ///< those that are not `other`
+        statements_;  ///< those with a name that are not `other`
     std::map<std::string, statement_kind, std::less<>> portals_;
+    unnamed_statement unnamed_;            ///< the client's, when all that was sent has run
+    unnamed_statement unnamed_answered_;   ///< the client's, as far as the server has answered
     std::string query_;                    ///< whose parts are being run
     std::vector<std::string_view> parts_;  ///< of it, last one first
     std::string call_;                     ///< body of a FunctionCall that waits for its block
@@ -141,9 +160,14 @@ private:
     bool is_skipping_ = false;  ///< up to the client's Sync
     bool in_copy_ = false;
     bool is_blind_ = false;  ///< statements_ lacks some that could be dangerous; then others are in
-    bool knows_denied_ = false;     ///< statements_ has one that is denied
-    bool has_unnamed_ = false;      ///< the client may have an unnamed statement
-    bool is_unnamed_free_ = false;  ///< it has none, or is about to replace it
+    bool knows_denied_ = false;  ///< statements_ has one that is denied
+    bool is_taken_ = false;      ///< see has_taken_unnamed()
+    bool is_reused_ = false;     ///< the client's unnamed statement is, without being parsed again
+    bool is_parsed_ = false;     ///< it has been parsed since the last ReadyForQuery
+    bool is_name_left_ = true;   ///< private_name may be there
+    bool leaves_none_ = false;   ///< others could be in doubt whether there is an unnamed statement
+    bool may_resume_ = false;    ///< the client's unnamed portal may have rows left
+    bool flush_due_ = false;
 };
 
 }  // namespace pgsluice::protocol

@@ -18,7 +18,6 @@ void read_only_guard::on_client(char type, byte_view body) {
     if (is_skipping_ && type != frontend::Sync) {
         return;
     }
-    is_unnamed_free_ = !has_unnamed_;
     if (on_copy(type, body)) {
         return;
     }
@@ -72,17 +71,16 @@ bool read_only_guard::on_copy(char type, byte_view body) {
     }
     if (ends || !is_copy) {
         in_copy_ = false;
-        encode_flush(to_server_);  // the one behind Execute was read as part of the data
-        wait_ = wait::answers;
+        wait_for_answers();  // the Flush behind Execute was read as part of the data
     }
     return true;
 }
 
 void read_only_guard::on_query(byte_view body) {
     in_query_ = true;
-    has_unnamed_ = false;
-    is_unnamed_free_ = true;
-    forget(std::string());
+    may_resume_ = false;
+    unnamed_ = {};
+    unnamed_answered_ = {};
     const auto text = decode_query(body);
     if (!text) {
         deny(malformed);
@@ -96,7 +94,6 @@ void read_only_guard::on_query(byte_view body) {
 }
 
 void read_only_guard::run_parts() {
-    is_unnamed_free_ = true;
     while (!parts_.empty() && wait_ == wait::no) {
         const std::string_view part = parts_.back();
         parts_.pop_back();
@@ -118,7 +115,9 @@ void read_only_guard::run_part(std::string_view text) {
         deny(reading.denied_what);
         return;
     }
-    ensure(reading.kind);
+    const bool is_other = reading.kind == statement_kind::other;
+    ensure(reading.kind, is_other && takes_snapshot(text));
+    is_taken_ = true;
     encode_parse(to_server_, "", reading.text.empty() ? text : std::string_view(reading.text));
     encode_bind(to_server_, {});
     encode_describe(to_server_, {'P', ""});
@@ -130,10 +129,15 @@ void read_only_guard::run_part(std::string_view text) {
     was_run_ = true;
     is_pinned_ = false;
     has_failed_ = false;
-    if (reading.kind != statement_kind::other) {
-        encode_flush(to_server_);
-        wait_ = wait::answers;
+    if (!is_other && !(parts_.empty() && is_decided_by_sync(reading.kind))) {
+        wait_for_answers();
     }
+}
+
+/// If nothing but a Sync follows, it can follow at once: ReadyForQuery tells what has become of the
+/// block. A block of ours would need a COMMIT in between, or none.
+bool read_only_guard::is_decided_by_sync(statement_kind kind) const noexcept {
+    return is_exact(kind) && (!is_block_ || is_clients_);
 }
 
 void read_only_guard::on_parse(byte_view body) {
@@ -143,34 +147,53 @@ void read_only_guard::on_parse(byte_view body) {
         return;
     }
     const std::string name(message->statement);
-    is_unnamed_free_ = name.empty() || !has_unnamed_;
-    has_unnamed_ = has_unnamed_ || name.empty();
     statement_reading reading = read(message->query);
     if (reading.kind == statement_kind::denied) {
         deny(reading.denied_what);
         return;
     }
     const statement_kind kind = reading.kind;
-    ensure(kind);
+    ensure(kind, kind == statement_kind::other && takes_snapshot(message->query));
     forward(frontend::Parse, body);
     expect(asked::parse, whose::client, kind);
     answers_.back().name = name;
-    if (kind != statement_kind::other) {
+    if (name.empty()) {
+        unnamed_ = unnamed_statement::of(body, *message, reading);
+        answers_.back().unnamed = unnamed_;
+        is_taken_ = false;
+        is_reused_ = false;
+        is_parsed_ = true;
+    } else if (kind != statement_kind::other) {
         statements_.insert_or_assign(name, std::move(reading));
-    } else if (name.empty()) {
-        forget(name);
     } else if (find(name) != nullptr) {
-        encode_flush(to_server_);  // which of the two it is, the answer tells
-        wait_ = wait::answers;
+        wait_for_answers();  // which of the two it is, the answer tells
     }
 }
 
-/// A client that asks for an unnamed statement it does not have shall not find one of ours.
-void read_only_guard::hide_unnamed(std::string_view asked_for) {
-    if (asked_for.empty() && !has_unnamed_) {
+/// As ensure(), for the client's unnamed statement; it is where the client expects it, or none is.
+/// To bind it takes the snapshot as parsing it does. False when it is denied.
+bool read_only_guard::prepare_unnamed(statement_kind kind, bool is_bind) {
+    using state = unnamed_statement::state;
+    const bool can_return = unnamed_.what == state::known && (unnamed_.is_plain || !was_run_);
+    const bool pins_itself = unnamed_.takes_snapshot && (is_taken_ ? can_return : is_bind);
+    ensure(kind, pins_itself, behind::unnamed);
+    is_reused_ = is_reused_ || is_taken_ || !is_parsed_;
+    if (!is_taken_) {
+        return true;
+    }
+    if (unnamed_.what == state::known && !can_return) {
+        deny("a statement prepared before settings that may have changed its meaning");
+        return false;
+    }
+    is_taken_ = false;
+    if (can_return) {
+        forward(frontend::Parse, as_bytes(unnamed_.parse));
+        expect(asked::parse, whose::ours);
+    } else {
         encode_close(to_server_, {'S', ""});
         expect(asked::close, whose::ours);
     }
+    return true;
 }
 
 void read_only_guard::on_bind(byte_view body) {
@@ -189,17 +212,23 @@ void read_only_guard::on_bind(byte_view body) {
     const bool is_replaced = is_exact(kind) && !(kind == statement_kind::discard_all && is_block_);
     if (is_replaced) {
         // The name could stand for something else by now; the text is what it says.
-        close_ours();
-        encode_parse(to_server_, private_name, known->text);
+        const std::string_view name = name_of_ours(behind::other);
+        encode_parse(to_server_, name, known->text);
         expect(asked::parse, whose::ours);
-        encode_bind(to_server_, {.portal = portal, .statement = private_name});
+        encode_bind(to_server_, {.portal = portal, .statement = name});
         expect(asked::bind, whose::client);
-        close_ours();
+        if (!name.empty()) {
+            close_ours();
+        }
         portals_.insert_or_assign(portal, kind);
         return;
     }
-    ensure(statement_kind::other);
-    hide_unnamed(message->statement);
+    if (!message->statement.empty()) {
+        ensure(statement_kind::other);
+    } else if (!prepare_unnamed(statement_kind::other, true)) {
+        return;
+    }
+    may_resume_ = may_resume_ && !portal.empty();
     forward(frontend::Bind, body);
     expect(asked::bind, whose::client);
     if (kind == statement_kind::opaque) {
@@ -213,26 +242,38 @@ void read_only_guard::on_describe(byte_view body) {
     const auto message = decode_describe(body);
     if (message && message->kind == 'S') {
         const statement_reading* known = find(message->name);
-        ensure(known == nullptr ? statement_kind::other : known->kind);
-        hide_unnamed(message->name);
+        const statement_kind kind = known == nullptr ? statement_kind::other : known->kind;
+        if (!message->name.empty()) {
+            ensure(kind);
+        } else if (!prepare_unnamed(kind, false)) {
+            return;
+        }
     }
     forward(frontend::Describe, body);
     expect(asked::describe, whose::client);
 }
 
 void read_only_guard::on_execute(byte_view body) {
-    const auto portal = reader(body).cstring().value_or("");
+    reader in(body);
+    const auto portal = in.cstring().value_or("");
+    const bool has_limit = in.i32().value_or(0) != 0;
     const auto found = portals_.find(portal);
     const statement_kind kind = found == portals_.end() ? statement_kind::other : found->second;
     ensure(kind);
     forward(frontend::Execute, body);
     expect(asked::execute, whose::client, kind);
-    was_run_ = true;
     is_pinned_ = false;
     has_failed_ = false;
+    may_resume_ = may_resume_ || (has_limit && portal.empty());
+    if (kind == statement_kind::begin && !is_block_) {
+        is_block_ = true;  // or nothing of what follows will run: the text was our own
+        is_clients_ = true;
+        return;
+    }
+    was_run_ = true;
     if (kind != statement_kind::other) {
-        encode_flush(to_server_);
-        wait_ = wait::answers;
+        wait_for_answers();
+        wait_ = is_decided_by_sync(kind) ? wait::answers_or_sync : wait::answers;
     }
 }
 
@@ -243,6 +284,10 @@ void read_only_guard::on_close(byte_view body) {
     if (message && message->kind == 'S') {
         answers_.back().name = message->name;
         answers_.back().is_statement = true;
+        if (message->name.empty()) {
+            unnamed_ = {};
+            is_taken_ = false;
+        }
     }
 }
 
@@ -266,7 +311,14 @@ void read_only_guard::on_function(byte_view body) {
 void read_only_guard::sync(whose for_whom, then next) {
     const bool is_ours = is_block_ && !is_clients_ && !is_skipping_;
     if (is_ours && next == then::tell_client) {
-        run_ours("COMMIT");
+        run_ours("COMMIT", whose::ours, behind::sync);
+    }
+    flush_due_ = false;
+    const bool has_none = unnamed_.what == unnamed_statement::state::none;
+    if (leaves_none_ && is_taken_ && has_none && !is_skipping_ && next != then::call_function) {
+        encode_close(to_server_, {'S', ""});
+        expect(asked::close, whose::ours);
+        is_taken_ = false;
     }
     encode_sync(to_server_);
     expect(asked::sync, for_whom);

@@ -17,6 +17,13 @@ constexpr bool is_space(char c) noexcept {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+/// No byte that the settings of a session could make mean something else: ASCII, no backslash.
+constexpr bool is_plain_text(std::string_view text) noexcept {
+    return std::all_of(text.begin(), text.end(), [](char c) {
+        return static_cast<unsigned char>(c) < 0x80 && c != '\\';
+    });
+}
+
 /// May stand inside an unquoted identifier; every byte beyond ASCII may.
 constexpr bool is_identifier_byte(char c) noexcept {
     return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||

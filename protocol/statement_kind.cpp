@@ -66,15 +66,8 @@ bool is_writer(std::string_view folded) {
     return std::binary_search(std::begin(writers), std::end(writers), folded);
 }
 
-/// Backslashes, quotes and bytes beyond ASCII are what the rules could be wrong about.
-bool is_plain(std::string_view text) {
-    return std::all_of(text.begin(), text.end(), [](char c) {
-        return static_cast<unsigned char>(c) < 0x80 && c != '\\';
-    });
-}
-
 bool can_be_cut(std::string_view text, text_rules rules) {
-    return (rules.standard_strings && rules.safe_encoding) || is_plain(text);
+    return (rules.standard_strings && rules.safe_encoding) || is_plain_text(text);
 }
 
 statement_reading denied(std::string what) {
@@ -349,7 +342,7 @@ statement_reading read_statement(std::string_view text, text_rules rules) {
     if (!is_clear && words(text, true).now().is("copy")) {
         return denied("COPY with a text that can be read in two ways");
     }
-    if (is_exact(reading.kind) && !is_plain(text)) {
+    if (is_exact(reading.kind) && !is_plain_text(text)) {
         return {statement_kind::opaque, {}, {}};
     }
     if (is_exact(reading.kind) || reading.kind == statement_kind::denied) {
@@ -392,6 +385,13 @@ std::vector<std::string_view> split_statements(std::string_view text, text_rules
         has_tokens = false;
     }
     return parts.empty() ? std::vector<std::string_view>{text} : parts;
+}
+
+bool takes_snapshot(std::string_view text) noexcept {
+    while (!text.empty() && is_space(text[0])) {
+        text.remove_prefix(1);
+    }
+    return starts_with_word(text, "select") || starts_with_word(text, "with");
 }
 
 bool is_large_object_writer(std::uint32_t function) noexcept {

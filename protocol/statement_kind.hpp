@@ -56,6 +56,11 @@ statement_reading read_statement(std::string_view text, text_rules rules);
 /// server refuses if it holds several.
 std::vector<std::string_view> split_statements(std::string_view text, text_rules rules);
 
+/// Whether the server takes the transaction's snapshot before it analyzes this statement, which it
+/// does for all that can start with SELECT or WITH: of those two words at the very beginning there
+/// is no second reading, whatever the settings. False where that is not certain.
+bool takes_snapshot(std::string_view text) noexcept;
+
 /// Whether a FunctionCall of this built-in function creates or changes a large object ("Client
 /// Interfaces", "Server-Side Functions"), which servers before version 16 allow in read-only
 /// transactions.

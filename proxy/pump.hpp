@@ -87,6 +87,7 @@ public:
     /// parked() or before start(); without a guard also may_unguard().
     void set_guard(std::unique_ptr<protocol::read_only_guard> guard) { guard_ = std::move(guard); }
     bool guarded() const noexcept { return guard_ != nullptr; }
+    const protocol::read_only_guard* guard() const noexcept { return guard_.get(); }
     /// The client's settings have changed how its texts are to be read.
     void read_by(protocol::text_rules rules) noexcept {
         if (guard_) {
@@ -149,6 +150,7 @@ private:
     void feed_held();
     void read_guarded_client();
     void drive_guard();
+    bool waits_for_guard(std::size_t at) const noexcept;
     std::size_t guard_one(std::size_t at);
     void take_guarded_backend(std::span<std::uint8_t> bytes);
     void send_to_client(byte_view bytes);

@@ -49,7 +49,7 @@ void pump::drive_guard() {
     std::size_t taken = 0;
     do {
         taken = 0;
-        if (end_ == pump_end::none && !parked_ && !leaving_ && guard_->takes_more()) {
+        if (end_ == pump_end::none && !parked_ && !leaving_) {
             taken = guard_one(at);
             at += taken;
         }
@@ -66,7 +66,7 @@ void pump::drive_guard() {
         send_to_backend(protocol::as_bytes(to_server));
     }
     // More is read only where it is missing: what is whole waits for the guard.
-    holding_ = !held_.empty() && (parked_ || !guard_->takes_more());
+    holding_ = !held_.empty() && (parked_ || waits_for_guard(0));
     if (closing_ && !parked_ && at_boundary()) {
         park();
     } else {
@@ -74,9 +74,17 @@ void pump::drive_guard() {
     }
 }
 
+/// Whether the message at `at` of what was read can only be taken behind an answer.
+bool pump::waits_for_guard(std::size_t at) const noexcept {
+    return held_.size() - at >= header_bytes && !guard_->takes(static_cast<char>(held_[at]));
+}
+
 /// Gives the guard the message at `at` of what was read; its length, or 0 if it has to wait.
 std::size_t pump::guard_one(std::size_t at) {
     const byte_view bytes = byte_view(held_).subspan(at);
+    if (waits_for_guard(at)) {
+        return 0;
+    }
     if (bytes.size() < header_bytes || (closing_ && at_boundary())) {
         terminate_ = bytes.size() >= header_bytes && bytes[0] == 'X';
         return 0;

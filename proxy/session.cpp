@@ -265,10 +265,9 @@ void session::on_pump_end() {
 
 void session::on_parameter_status(std::string_view name, std::string_view value) {
     client_sees_.set(name, value);
-    if (name == "standard_conforming_strings") {
-        lexing_changed_ = true;
-    }
-    if (pump_.guarded()) {
+    const bool is_strings = name == "standard_conforming_strings";
+    lexing_changed_ = lexing_changed_ || is_strings;
+    if (pump_.guarded() && (is_strings || name == "client_encoding")) {
         pump_.read_by(text_rules_now());
     }
 }

@@ -216,6 +216,8 @@ private:
     // session_guard.cpp: forced read-only
     bool guard_due() const noexcept;
     task<void> change_guard();
+    task<void> give_unnamed_back();
+    task<result<script_outcome>> ask_backend(script ask);
     task<bool> tell_guard_statements(protocol::read_only_guard& guard);
     std::unique_ptr<protocol::read_only_guard> new_guard() const;
     void guard_from_start();

@@ -87,7 +87,10 @@ void session::guard_from_start() {
 /// The session is parked.
 task<void> session::change_guard() {
     if (pump_.guarded()) {
-        pump_.set_guard(nullptr);
+        co_await give_unnamed_back();
+        if (!shard_.read_only()) {
+            pump_.set_guard(nullptr);
+        }
         shard_.changed();
         co_return;
     }
@@ -106,20 +109,13 @@ task<void> session::change_guard() {
     shard_.changed();
 }
 
-/// What the session can run without sending its text again. False if that remains unknown.
-task<bool> session::tell_guard_statements(protocol::read_only_guard& guard) {
-    const auto unnamed = protocol::decode_parse(protocol::as_bytes(pump_.tap().unnamed_parse()));
-    if (pump_.tap().unnamed_in_doubt()) {
-        guard.distrusts("");
-    } else if (unnamed) {
-        guard.knows("", unnamed->query);
-    }
+/// A private exchange while parked.
+task<result<script_outcome>> session::ask_backend(script ask) {
     pump_.lend_backend();
     in_exchange_ = true;
-    const script ask = statements_request();
     const stray_message tell = pass_to_client();
     const steady_time deadline = reactor::now() + exchange_time;
-    const auto outcome = co_await run_script(*leg_, wait_, ask, deadline, tell);
+    auto outcome = co_await run_script(*leg_, wait_, ask, deadline, tell);
     if (outcome && outcome->needs_rollback()) {
         const script undo = rollback_request();
         co_await run_script(*leg_, wait_, undo, deadline, tell);
@@ -127,6 +123,39 @@ task<bool> session::tell_guard_statements(protocol::read_only_guard& guard) {
     in_exchange_ = false;
     pump_.give_back(leg_->io, leg_->pid);
     pass_on_early();
+    co_return outcome;
+}
+
+/// The client finds its unnamed statement where it was, or none, whatever the guard has put there.
+/// Should the server not take it any more, it would not run it either.
+task<void> session::give_unnamed_back() {
+    if (!pump_.guard()->has_taken_unnamed()) {
+        co_return;
+    }
+    const std::string body = pump_.guard()->unnamed_parse();
+    script_builder builder;
+    if (body.empty()) {
+        builder.close_statement("");
+    } else {
+        builder.parse_body(step(script_item::unnamed_statement), protocol::as_bytes(body));
+    }
+    builder.sync();
+    script ask = builder.take();
+    const auto outcome = co_await ask_backend(std::move(ask));
+    if (!outcome || outcome->first_error() != nullptr) {
+        spdlog::warn("unnamed statement lost session={}", id_);
+    }
+}
+
+/// What the session can run without sending its text again. False if that remains unknown.
+task<bool> session::tell_guard_statements(protocol::read_only_guard& guard) {
+    if (pump_.tap().unnamed_in_doubt()) {
+        guard.distrusts_unnamed();
+    } else if (!pump_.tap().unnamed_parse().empty()) {
+        guard.knows_unnamed(protocol::as_bytes(pump_.tap().unnamed_parse()));
+    }
+    script ask = statements_request();
+    const auto outcome = co_await ask_backend(std::move(ask));
     if (!outcome || outcome->first_error() != nullptr) {
         spdlog::warn("prepared statements unknown session={}", id_);
         co_return false;

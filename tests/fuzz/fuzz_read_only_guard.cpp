@@ -40,14 +40,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if ((choice & 4U) != 0)
         guard.knows("known", "select 1");
     if ((choice & 8U) != 0)
-        guard.distrusts("strange");
+        guard.distrusts_unnamed();
+    if ((choice & 32U) != 0)
+        guard.knows_unnamed(as_bytes(std::string_view("\0select '\\'\0\0\0", 14)));
     if ((choice & 16U) != 0)
         guard.is_told_nothing();
     while (!in.empty()) {
         const std::uint8_t what = in.byte();
-        const bool from_client = (what & 0x80U) != 0 && guard.takes_more();
-        const std::string_view types = from_client ? client_types : server_types;
-        const char type = types[(what & 0x7fU) % types.size()];
+        const char asked = client_types[(what & 0x7fU) % client_types.size()];
+        const bool from_client = (what & 0x80U) != 0 && guard.takes(asked);
+        const char type = from_client ? asked : server_types[(what & 0x7fU) % server_types.size()];
         const auto body = body_of(in);
         if (from_client) {
             guard.on_client(type, body.view());

@@ -45,6 +45,28 @@ def test_client_is_told_whom_to_ask(proxy, connect):
 
 # --- what goes on working ----------------------------------------------------------------------
 
+def unnamed_statements():
+    """The guard borrows the unnamed statement's place; nobody shall see it do that."""
+    three, run = "SELECT a FROM t ORDER BY a", bind() + execute()
+    return [
+        run + sync(), parse(three) + sync(), run + sync(), run + run + sync(),
+        describe_statement() + run + sync(), bind(statement="none") + sync(), run + sync(),
+        parse("SELECT b FROM t") + sync(), run + sync(), parse(three) + run + sync(),
+        parse("nonsense", "n") + parse("SELECT 4") + run + sync(), run + sync(),
+        close_statement() + sync(), run + sync(), parse("SELECT '\\ä', $1::int") + sync(),
+        bind("1") + execute() + bind("2") + execute() + sync(),
+        parse("SELECT 5", "n") + sync(), bind(statement="n") + execute() + sync(),
+        bind("3") + execute() + sync(),
+        parse("SET application_name = 'y'", "s") + bind(statement="s") + execute() + sync(),
+        bind("4") + execute() + sync(), query("SELECT 6"), run + sync(),
+        parse(three) + bind() + execute(rows=1) + execute(rows=1) + execute() + sync(),
+        query("BEGIN"), parse(three) + sync(), run + sync(), bind() + execute(rows=1) + sync(),
+        execute(rows=1) + bind(statement="n", portal="p") + execute("p") + execute() + sync(),
+        parse("COMMIT") + run + sync(), run + sync(), parse("SET search_path = public") + sync(),
+        run + sync(), parse("BEGIN") + run + parse(three) + run + parse("COMMIT") + run + sync(),
+    ]
+
+
 def script(wire):
     """A conversation of reads; everything that the client sees of it."""
     steps = [
@@ -69,7 +91,7 @@ def script(wire):
         bind(statement="b") + execute() + bind(statement="r") + execute() + sync(),
         query("DECLARE c CURSOR WITH HOLD FOR SELECT a FROM t ORDER BY a"), query("FETCH c"),
         query("CLOSE c"), query("DISCARD ALL"), query("SELECT '; COMMIT' /* ; */ -- ;"),
-        query("nonsense"), sync(),
+        query("nonsense"), sync(), *unnamed_statements(),
     ]
     seen = []
     for step in steps:
@@ -97,6 +119,34 @@ def test_settings_and_listening_outlive_the_statement(proxy, connect):
     assert one.read_until("A")[-1].body.endswith(b"here\0hello\0")
     proxy.ctl("readonly", "off")
     assert one.value("SHOW application_name") == "mine"
+
+
+@pytest.mark.parametrize("text", ["SELECT a FROM t WHERE a = 2", "SELECT '\\ä'", "SHOW work_mem"])
+def test_unnamed_statement_outlives_the_mode(proxy, connect, text):
+    wire = connect()
+    wire.send(parse(text), sync())
+    wire.read_ready()
+
+    def run():
+        wire.send(bind(), execute(), sync())
+        return rows_of(wire.read_ready())
+
+    expected = run()
+    wire.send(parse("SELECT 3", "n"), sync())
+    wire.read_ready()
+    for _ in range(2):
+        on(proxy)
+        assert [run(), run()] == [expected, expected]
+        wire.send(bind(statement="n"), execute(), sync())
+        assert rows_of(wire.read_ready()) == [("3",)]
+        proxy.ctl("readonly", "off")
+        assert run() == expected
+    on(proxy)
+    assert wire.value("SELECT 1") == "1"
+    proxy.ctl("readonly", "off")
+    wire.send(bind(), execute(), sync())
+    assert errors_of(wire.read_ready()) == ["26000"]
+    assert wire.rows("SELECT name FROM pg_prepared_statements") == [("n",)]
 
 
 def test_copy_into_a_temporary_table_works(proxy, connect):
