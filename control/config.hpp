@@ -25,6 +25,10 @@ enum class replication_kind : std::uint8_t { none, physical, logical };
 enum class pinned_policy : std::uint8_t { abort, terminate, wait };
 enum class reverse_mode : std::uint8_t { off, on };
 enum class currval_policy : std::uint8_t { called, defined };
+/// Whether a service is forced read-only when it starts for the first time.
+enum class first_access : std::uint8_t { read_write, read_only };
+/// The same, of a cutover's new backend from the switch on.
+enum class later_access : std::uint8_t { unchanged, read_only };
 
 /// Whether connections begin with a PROXY protocol header.
 enum class proxy_protocol_mode : std::uint8_t { off, required };
@@ -151,6 +155,7 @@ struct cutover_config {
     std::string after_command;
     std::string abort_command;
     std::string admit_after;  ///< ranges as `admit` takes them; empty: admission stays as it is
+    later_access access_after = later_access::unchanged;
     std::string fence_command;
     std::string unfence_command;
 
@@ -190,6 +195,7 @@ struct service_config {
     std::vector<listen_config> listen;
     std::vector<backend_config> backends;
     std::string route;  ///< a backend's name; the journal overrides it after the first start
+    first_access access = first_access::read_write;  ///< likewise
     auth_config auth;
     console_config console;
     client_tls_config tls;

@@ -118,6 +118,12 @@ inline constexpr std::array<std::string_view, 3> choice_names<pinned_policy> = {
 template <>
 inline constexpr std::array<std::string_view, 2> choice_names<currval_policy> = {
     "called", "defined"};
+template <>
+inline constexpr std::array<std::string_view, 2> choice_names<first_access> = {
+    "read-write", "read-only"};
+template <>
+inline constexpr std::array<std::string_view, 2> choice_names<later_access> = {
+    "unchanged", "read-only"};
 
 template <class Target, class Choice, auto... Path>
 problem set_choice(Target& target, std::string_view text) {

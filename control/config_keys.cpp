@@ -93,6 +93,13 @@ const config_key<service> services[] = {
              "The backend that the sessions belong on at the first start; afterwards the journal "
              "knows. Obligatory where there are several backends."}
     ),
+    choice_key<service, first_access, &service::access>(
+        {.name = "access",
+         .type = "read-write | read-only",
+         .initial = "read-write",
+         .doc = "Whether clients may write at the first start; afterwards the journal knows. "
+                "`read-only` is `readonly on --fence none` before the first client comes."}
+    ),
     {.name = "auth.method",
      .type = "passthrough | trust | scram-sha-256 | md5 | peer",
      .initial = "passthrough",

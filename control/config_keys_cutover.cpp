@@ -169,6 +169,14 @@ const config_key<service> rows[] = {
         .set = set_admit_after,
         .show = show_text<service, &service::cutover, &cutover_config::admit_after>,
         .copy = copy_field<service, &service::cutover, &cutover_config::admit_after>},
+    choice_key<service, later_access, &service::cutover, &cutover_config::access_after>(
+        {.name = "cutover.access_after",
+         .type = "unchanged | read-only",
+         .initial = "unchanged",
+         .is_reloadable = reloadable,
+         .doc = "With `read-only` clients go on read-only on the new backend, until `readonly "
+                "off`: time to look around while nothing is written that a way back would lose."}
+    ),
     config_key<service>{
         .name = "cutover.prewarm",
         .type = "list of text",

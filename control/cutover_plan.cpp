@@ -245,6 +245,9 @@ std::vector<planned_step> make_plan(const cutover_request& request) {
         if (one.run == steps::open && request.admit_after) {
             after = " for " + ranges_of(*request.admit_after) + ", hold all others";
         }
+        if (one.run == steps::open && request.read_only_after) {
+            after += "; everybody is read-only until `readonly off`";
+        }
         const auto [does, undo] = one.run == steps::fence ? fence_words(request.fence)
                                                           : std::pair(one.does, one.undo_text);
         plan.push_back(

@@ -105,6 +105,7 @@ struct cutover_record {
     std::optional<fence_memory> to_fence{};
     /// committed: whom the gate lets through from now on; nothing: as before.
     std::optional<proxy::admission> admit{};
+    bool read_only = false;            ///< committed: clients are forced read-only from now on
     std::string text{};                ///< aborted: why; done: what needs an operator, or empty
     std::vector<step_report> steps{};  ///< aborted and done
     pause_figures pause{};             ///< aborted and done

@@ -34,6 +34,7 @@ public:
     virtual void hold_long(std::chrono::milliseconds threshold) = 0;
     virtual void open_gate() = 0;
     virtual void admit(proxy::admission who) = 0;
+    virtual void set_read_only(bool on) = 0;
     virtual bool gate_open() const = 0;
     virtual proxy::service_progress progress() const = 0;
     virtual std::vector<proxy::session_info> sessions() = 0;

@@ -158,11 +158,12 @@ result<service_state> daemon::state_of(const service_config& service) {
     if (state.backend.empty()) {
         state.backend = service.route;
         state.generation = 1;
-        const auto noted = log_->append(
-            service.name,
-            journal_kinds::route,
-            {{"backend", state.backend}, {"generation", state.generation}}
-        );
+        boost::json::object record{{"backend", state.backend}, {"generation", state.generation}};
+        if (service.access == first_access::read_only) {
+            state.read_only = {.state = read_only_state::on};
+            record["access"] = "read-only";
+        }
+        const auto noted = log_->append(service.name, journal_kinds::route, std::move(record));
         if (!noted) {
             return noted.error();
         }

@@ -18,6 +18,7 @@ public:
         engine_.hold_long(id_, threshold);
     }
     void admit(proxy::admission who) override { engine_.admit(id_, std::move(who)); }
+    void set_read_only(bool on) override { engine_.set_read_only(id_, on); }
     bool gate_open() const override { return engine_.gate_open(id_); }
     proxy::service_progress progress() const override { return engine_.progress(id_); }
     std::vector<proxy::session_info> sessions() override { return engine_.sessions(id_); }

@@ -167,6 +167,7 @@ result<cutover_request> service_operations::make_move(
     if (is_forth && !configured.admit_after.empty()) {
         asked.admit_after = admission_of(configured.admit_after);
     }
+    asked.read_only_after = is_forth && configured.access_after == later_access::read_only;
     asked.prewarm = configured.prewarm;
     asked.prewarm_timeout = configured.prewarm_timeout;
     asked.state_dir = around_.log.directory();
@@ -218,6 +219,9 @@ void service_operations::end_cutover(const cutover_request& asked, const cutover
     }
     if (!asked.retarget && (report.exit_code == 0 || report.exit_code == 6)) {
         previous_ = asked.from;
+        if (asked.read_only_after) {
+            read_only_ = {.state = read_only_state::on};  // as the commit record says
+        }
     }
     cutover_->outcome = report.outcome;
     cutover_->ended = clock::now();

@@ -1,8 +1,9 @@
 // A cutover's records as JSON:
 //
 //   {"id", "from", "to", "retarget"?: true, "way_back"?: true, "generation"?: N, "fence"?: FENCE,
-//    "to_fence"?: FENCE, "admit"?: as of `admit`, "text"?: TEXT, "steps"?: [{"name", "took_us",
-//    "text", "in_pause"?: true}], "pause"?: {"held_us", "drained_us", "waited_us", "added_us"}}
+//    "to_fence"?: FENCE, "admit"?: as of `admit`, "read_only"?: true, "text"?: TEXT,
+//    "steps"?: [{"name", "took_us", "text", "in_pause"?: true}],
+//    "pause"?: {"held_us", "drained_us", "waited_us", "added_us"}}
 //
 // with FENCE, where no method is default_read_only:
 //
@@ -156,6 +157,9 @@ json::object encode_cutover(const cutover_record& record) {
     if (record.admit) {
         fields["admit"] = encode_admission(*record.admit);
     }
+    if (record.read_only) {
+        fields["read_only"] = true;
+    }
     if (!record.text.empty()) {
         fields["text"] = record.text;
     }
@@ -191,6 +195,7 @@ std::optional<cutover_record> decode_cutover(const journal_record& record) {
             .retarget = fields.contains("retarget"),
             .way_back = fields.contains("way_back"),
             .generation = static_cast<std::uint64_t>(number_in(fields, "generation")),
+            .read_only = fields.contains("read_only"),
             .text = text_in(fields, "text")};
         if (const json::value* fence = fields.if_contains("fence")) {
             decoded.fence = decode_fence(*fence);

@@ -155,6 +155,9 @@ outcome report_outcome(const cutover_request& asked, const cutover_report& repor
     if (report.outcome != "aborted" && asked.admit_after) {
         result["admitted"] = ranges_of(*asked.admit_after);
     }
+    if (report.outcome != "aborted" && asked.read_only_after) {
+        result["access"] = "read-only";
+    }
     if (report.outcome != "aborted" && !asked.retarget) {
         result["way_back"] = way_back_text(asked);
     }

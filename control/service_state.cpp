@@ -40,6 +40,9 @@ result<void> apply_route(service_state& state, const journal_record& record) {
     }
     state.backend = std::string(backend->get_string());
     state.generation = number;
+    if (record.payload.contains("access")) {
+        state.read_only = {.state = read_only_state::on};
+    }
     if (const boost::json::value* previous = record.payload.if_contains("previous")) {
         if (!previous->is_string()) {
             return contradiction(record, "previous is no name");
@@ -101,6 +104,9 @@ apply_cutover(service_state& state, const cutover_record& cutover, const journal
         }
         if (cutover.admit) {
             state.admitted = *cutover.admit;
+        }
+        if (cutover.read_only) {
+            state.read_only = {.state = read_only_state::on};
         }
         state.backend = cutover.to;
         state.generation = cutover.generation;

@@ -16,7 +16,7 @@ namespace pgsluice::control {
 
 /// Journal kinds of a service besides a cutover's own (record_json.hpp):
 ///
-///   route   {"backend", "generation", "fences"?: {BACKEND: FENCE},
+///   route   {"backend", "generation", "access"?: "read-only", "fences"?: {BACKEND: FENCE},
 ///           "previous"?: BACKEND, "took_us"?: {STEP: N}}   the first start, or a summary
 ///   pause   {"on_timeout"}              a pause begins: the gate is about to close
 ///   paused  {}                          it stands; it stays over a restart

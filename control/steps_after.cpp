@@ -27,7 +27,10 @@ step_result<std::string> commit(cutover_state& state, limits) {
     const std::uint64_t generation = next_generation(state);
     auto ok = append(
         state,
-        {.kind = record_kind::committed, .generation = generation, .admit = state.asked.admit_after}
+        {.kind = record_kind::committed,
+         .generation = generation,
+         .admit = state.asked.admit_after,
+         .read_only = state.asked.read_only_after}
     );
     if (!ok) {
         return ok.error();
@@ -42,6 +45,9 @@ step_result<std::string> move(cutover_state& state, limits) {
     }
     const proxy::route to{.backend = state.asked.to_backend, .generation = next_generation(state)};
     state.world.service.commit_move(to, to_left_behind(state.asked));
+    if (state.asked.read_only_after) {  // the gate is closed: nobody has written there yet
+        state.world.service.set_read_only(true);
+    }
     const proxy::service_progress now = state.world.service.progress();
     state.report.switched = now.switched;
     state.report.lost = now.lost;
@@ -60,10 +66,12 @@ step_result<std::string> open(cutover_state& state, limits) {
     if (!was_open) {
         return std::string("stays closed, as it was before");
     }
+    const std::string how = state.asked.read_only_after ? ", read-only" : "";
     if (!state.asked.admit_after) {
-        return std::string("clients go on");
+        return "clients go on" + how;
     }
-    return "clients of " + ranges_of(*state.asked.admit_after) + " go on, all others are held";
+    return "clients of " + ranges_of(*state.asked.admit_after) + " go on" + how +
+           ", all others are held";
 }
 
 step_result<std::string> unsubscribe(cutover_state& state, limits until) {

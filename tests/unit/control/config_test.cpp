@@ -118,8 +118,8 @@ testing: {move_every: 12}
 TEST(ConfigErrors, UnknownKeysNameTheNearestOne) {
     EXPECT_THAT(
         errors_of_service("    hodl: {timeout: 1s}\n"),
-        ElementsAre("f:6:5: unknown key \"hodl\" in services.app, expected listen, route, auth, "
-                    "tls, hold, admin, replication, pins, max_connections, connect_timeout, "
+        ElementsAre("f:6:5: unknown key \"hodl\" in services.app, expected listen, route, access, "
+                    "auth, tls, hold, admin, replication, pins, max_connections, connect_timeout, "
                     "login_timeout, moves_in_flight, limits, console, cutover, checks or backends; "
                     "did you mean \"hold\"?")
     );

@@ -74,7 +74,14 @@ public:
         EXPECT_EQ(records.back().admit, who) << "journaled before";
         admitted = std::move(who);
     }
+    void set_read_only(bool on) override {
+        log("set_read_only");
+        EXPECT_FALSE(open) << "or somebody writes before";
+        EXPECT_TRUE(records.back().read_only) << "journaled before";
+        read_only = on;
+    }
     proxy::admission admitted{};
+    bool read_only = false;
     bool fence_may_stay = false;  ///< the old server is unreachable, or no longer the truth
     bool gate_open() const override { return open; }
     proxy::service_progress progress() const override { return now; }

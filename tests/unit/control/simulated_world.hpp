@@ -94,6 +94,7 @@ public:
         end(kills_after);
     }
     void admit(proxy::admission) override {}
+    void set_read_only(bool) override {}
     bool gate_open() const override { return real_.is_gate_open; }
     proxy::service_progress progress() const override;
     std::vector<proxy::session_info> sessions() override;
