@@ -52,7 +52,7 @@ struct cutover_request {
     /// Whom the gate lets through from the switch on; nothing: as before.
     std::optional<proxy::admission> admit_after{};
     bool read_only_after = false;  ///< from the switch on, whatever it was before
-    bool has_before = false;  ///< the operator has a command for it
+    bool has_before = false;       ///< the operator has a command for it
     bool has_after = false;
     bool has_abort = false;
     milliseconds hold_timeout{120'000};   ///< how long a failed undo may keep clients waiting
