@@ -309,7 +309,9 @@ const config_key<service> services[] = {
          .unit = "sessions",
          .initial = "32",
          .is_reloadable = reloadable,
-         .doc = "How many sessions are moved at the same time."}
+         .doc =
+             "How many sessions are copied or moved at the same time; while clients are served, no "
+             "more of them than the servers bear without getting slower."}
     ),
 };
 

@@ -57,6 +57,11 @@ milliseconds immediate(const cutover_request&) {
     return milliseconds{10'000};
 }
 
+/// Longer than a session tries itself before it gives up.
+milliseconds arrival(const cutover_request&) {
+    return milliseconds{30'000};
+}
+
 template <milliseconds cutover_request::*Member>
 milliseconds allowed(const cutover_request& r) {
     return r.*Member;
@@ -65,7 +70,7 @@ milliseconds allowed(const cutover_request& r) {
 constexpr std::string_view nothing = "-";
 using request = cutover_request;
 
-constexpr std::array<step, 23> table{{
+constexpr std::array<step, 24> table{{
     {"preflight",
      for_cutover,
      allowed<&request::preflight_timeout>,
@@ -176,6 +181,12 @@ constexpr std::array<step, 23> table{{
      "none from here on"},
     {"move", always, immediate, steps::move, "switch every session to its new connection", "none"},
     {"open", always, immediate, steps::open, "open the gate", "none"},
+    {"arrive",
+     always,
+     arrival,
+     steps::arrive,
+     "take over what the old server still has for sessions that listen or hold locks",
+     "none"},
     {"unsubscribe",
      for_logical,
      allowed<&request::unsubscribe_timeout>,

@@ -48,6 +48,7 @@ public:
     virtual void order_move(proxy::move_order order) = 0;
     virtual std::size_t refresh_move() = 0;
     virtual void cancel_move() = 0;
+    virtual void hear_out() = 0;
     virtual void mark_promoted() = 0;
     virtual void commit_move(proxy::route to, const proxy::farewell& to_left_behind) = 0;
     virtual void learn_custom_settings(std::span<const std::string> names) = 0;

@@ -28,6 +28,7 @@ public:
     void order_move(proxy::move_order order) override { engine_.order_move(id_, order); }
     std::size_t refresh_move() override { return engine_.refresh_move(id_); }
     void cancel_move() override { engine_.cancel_move(id_); }
+    void hear_out() override { engine_.hear_out(id_); }
     void mark_promoted() override { engine_.mark_promoted(id_); }
     void learn_custom_settings(std::span<const std::string> names) override {
         engine_.learn_custom_settings(id_, names);

@@ -112,6 +112,7 @@ step_result<std::string> mark_back(cutover_state& state, limits until);
 step_result<std::string> commit(cutover_state& state, limits until);
 step_result<std::string> move(cutover_state& state, limits until);
 step_result<std::string> open(cutover_state& state, limits until);
+step_result<std::string> arrive(cutover_state& state, limits until);
 step_result<std::string> unsubscribe(cutover_state& state, limits until);
 step_result<std::string> follow_back(cutover_state& state, limits until);
 step_result<std::string> after(cutover_state& state, limits until);

@@ -49,10 +49,9 @@ step_result<std::string> move(cutover_state& state, limits) {
         state.world.service.set_read_only(true);
     }
     const proxy::service_progress now = state.world.service.progress();
-    state.report.switched = now.switched;
-    state.report.lost = now.lost;
     state.ordered = false;
-    return counted(now.switched, "session") + " moved, " + std::to_string(now.lost) + " lost";
+    return counted(now.switched, "session") + " moved, " + std::to_string(now.to_switch) +
+           " will follow";
 }
 
 step_result<std::string> open(cutover_state& state, limits) {
@@ -72,6 +71,21 @@ step_result<std::string> open(cutover_state& state, limits) {
     }
     return "clients of " + ranges_of(*state.asked.admit_after) + " go on" + how +
            ", all others are held";
+}
+
+step_result<std::string> arrive(cutover_state& state, limits until) {
+    const bool all = wait_for(
+        state, [](const proxy::service_progress& p) { return p.to_switch == 0; }, until
+    );
+    const proxy::service_progress now = state.world.service.progress();
+    state.report.switched = now.switched;
+    state.report.lost = now.lost;
+    if (!all) {
+        return stopped_or_late(
+            until, counted(now.to_switch, "session") + " did not follow in time"
+        );
+    }
+    return counted(now.switched, "session") + " moved, " + std::to_string(now.lost) + " lost";
 }
 
 step_result<std::string> unsubscribe(cutover_state& state, limits until) {

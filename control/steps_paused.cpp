@@ -91,6 +91,9 @@ step_result<std::string> promote(cutover_state& state, limits until) {
         state.promoted = false;
         return ok.error();
     }
+    if (state.fenced) {
+        state.world.service.hear_out();  // the old server has nothing else to do meanwhile
+    }
     if (auto ok = state.world.servers.promote(until); !ok) {
         return ok.error();
     }

@@ -94,6 +94,7 @@ struct service_progress {
     std::uint32_t unready = 0;  ///< parked, the new backend refused them (login, replay); see pins
     // after a switch
     std::uint32_t to_switch = 0;  ///< still to be switched
+    std::uint32_t to_cross = 0;   ///< of these: the new connection still lacks something
     std::uint32_t switched = 0;
     std::uint32_t lost = 0;  ///< could not follow after the switch, ended with 57P01
 

@@ -342,6 +342,10 @@ std::size_t engine::refresh_move(service_id service) {
     return behind;
 }
 
+void engine::hear_out(service_id service) {
+    parts_->on_all(service, [](shard& s) { s.hear_out(); });
+}
+
 void engine::mark_promoted(service_id service) {
     parts_->on_all(service, [](shard& s) { s.mark_promoted(); });
 }
@@ -356,10 +360,10 @@ void engine::commit_move(service_id service, route to, const farewell& to_left_b
         s.publish_now();
     });
     // Every step of a switch has its own deadline, so this ends.
-    const auto over = [](const service_progress& p) {
-        return p.to_switch == 0;
+    const auto complete = [](const service_progress& p) {
+        return p.to_cross == 0;
     };
-    while (!wait(service, over, clock::time_point::max())) {
+    while (!wait(service, complete, clock::time_point::max())) {
     }
     parts_->on_all(service, [](shard& s) { s.end_order(); });
 }

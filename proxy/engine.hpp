@@ -124,13 +124,19 @@ public:
     /// Drops the order and all spares; sessions stay where they are.
     void cancel_move(service_id service);
 
+    /// The old server is fenced: the sessions that listen there fetch what it still has for them,
+    /// so that less is left for the switch. Returns at once; to be given up costs nothing.
+    void hear_out(service_id service);
+
     /// The standby that the order names was promoted: what could not be replayed before is replayed
     /// during the switch.
     void mark_promoted(service_id service);
 
     /// Requires: gate closed, every session parked with a final verdict. Flips the route and moves
     /// every settled session to its spare; sessions that are not settled are ended with `farewell`.
-    /// Returns when every session is on the new backend or ended. Never fails and never goes back.
+    /// Returns when the new backend lacks nothing, so that the gate may open: progress().to_switch
+    /// sessions stay parked until the old one has told what was left there for them (notifications,
+    /// how often a lock is held), or did not in time. Never fails and never goes back.
     void commit_move(service_id service, route to, const farewell& to_left_behind);
 
     /// Custom setting names ("app.tenant") that catalogs of the service mention, in addition to

@@ -30,6 +30,10 @@ task<bool> session::act_at_boundary() {
         co_await go_over();
         co_return true;
     }
+    if (may_ask_) {
+        co_await hear_out();
+        co_return true;
+    }
     if (drained_with_) {
         terminate(*drained_with_);
         co_return true;
@@ -61,6 +65,7 @@ task<bool> session::act_at_boundary() {
         }
         if (stage_ == move_stage::settled) {
             stage_ = move_stage::prepared;
+            has_heard_ = false;
         }
         noticed_ = false;
         shard_.changed();
@@ -200,6 +205,7 @@ void session::end_drain() {
 }
 
 void session::order_given() {
+    may_ask_ = has_heard_ = false;
     stage_ = move_stage::queued;
     pins_.clear();
     shard_.changed();
@@ -217,8 +223,11 @@ bool session::refresh() {
 }
 
 void session::order_ended() {
+    if (switching_) {
+        return;  // past the commit point: it follows on its own
+    }
     stage_ = move_stage::none;
-    switching_ = false;
+    may_ask_ = has_heard_ = false;
     image_.reset();
     if (spare_ && building_) {
         spare_->point.cancel();  // build_spare() drops it
@@ -238,7 +247,7 @@ void session::grant() {
 }
 
 void session::switch_over() {
-    switching_ = true;
+    switching_ = crossing_ = true;
     if (!pump_.parked()) {
         terminate(shard_.left_behind());
         return;

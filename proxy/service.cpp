@@ -55,6 +55,7 @@ service_progress service::sum() const {
         total.pinned += share.pinned;
         total.unready += share.unready;
         total.to_switch += share.to_switch;
+        total.to_cross += share.to_cross;
         total.switched += share.switched;
         total.lost += share.lost;
     }

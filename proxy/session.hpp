@@ -90,6 +90,11 @@ public:
     bool waits() const noexcept;
     steady_time waiting_since() const noexcept { return waiting_since_; }
     bool switching() const noexcept { return switching_; }
+    /// Its new connection still lacks something that others could miss: nobody may work yet.
+    bool crossing() const noexcept { return switching_ && crossing_; }
+    /// The old server has something for it that it was not asked for yet.
+    bool waits_to_ask() const noexcept;
+    void ask_old_server();
     bool held_back() const noexcept { return held_back_; }
     bool is_guarded() const noexcept { return pump_.guarded(); }
     bool has_turn() const noexcept { return has_turn_; }
@@ -248,9 +253,12 @@ private:
 
     // switch.cpp: the last steps, after which there is no way back
     task<void> go_over();
+    bool asks_old_server() const noexcept;
+    task<result<script_outcome>> run_on_spare(script s);
     task<result<void>> finish_replay();
     task<result<void>> carry_lock_counts();
     task<void> carry_notifications(bool same_server);
+    task<void> hear_out();
     void adopt_spare();
     task<void> close_private_statements();
     void pass_on_early();
@@ -303,6 +311,9 @@ private:
     bool building_ = false;     ///< build_spare() runs
     bool has_turn_ = false;     ///< counts against the shard's turns
     bool switching_ = false;    ///< between switch_over() and its end
+    bool crossing_ = false;     ///< the first part of that
+    bool may_ask_ = false;      ///< the second part may begin
+    bool has_heard_ = false;    ///< of it: the notifications are passed on, no more can come
     bool in_exchange_ = false;  ///< the old leg is in a private exchange
     bool switch_due_ = false;
     bool tidy_due_ = false;

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <exception>
 #include <unistd.h>
 
 namespace pgsluice::proxy {
@@ -15,22 +14,10 @@ namespace pgsluice::proxy {
 namespace {
 
 constexpr std::uint32_t strangers_spare = 1000;  // who may be logging in beyond max_connections
-constexpr milliseconds drop_interval{10};        // between two old connections that are closed
 constexpr std::size_t releases_per_turn = 64;    // parked sessions let go in one turn of the loop
 
 task<void> live(std::unique_ptr<session> s) {
     co_await s->run();
-}
-
-void log_end(const std::exception_ptr& error) {
-    if (!error) {
-        return;
-    }
-    try {
-        std::rethrow_exception(error);
-    } catch (const std::exception& e) {
-        spdlog::error("session failed why=\"{}\"", e.what());
-    }
 }
 
 }  // namespace
@@ -106,7 +93,7 @@ void shard::accept(
     if (balancers) {
         s->expect_proxy_header(balancers);
     }
-    spawn(live(std::move(s)), log_end);
+    spawn(live(std::move(s)), log_task_end);
 }
 
 session* shard::find(session_id id) const {
@@ -229,6 +216,7 @@ void shard::release_next() {
 void shard::give_order(const move_order& order) {
     order_ = order;
     promoted_ = false;
+    pace_.reset();
     switched_ = 0;
     lost_ = 0;
     known_types_.clear();
@@ -253,6 +241,10 @@ void shard::end_order() {
     for_each([](session& s) { s.order_ended(); });
     changed();
     publish_now();
+}
+
+void shard::hear_out() {
+    begin_asking();
 }
 
 void shard::mark_promoted() {
@@ -308,8 +300,17 @@ stall_histogram shard::stalls() const {
     return all;
 }
 
+/// With the gate closed nobody else needs the servers, and everybody waits.
 std::uint32_t shard::turns_max() const noexcept {
+    return gate_open_ ? pace_.limit(turns_share()) : turns_share();
+}
+
+std::uint32_t shard::turns_share() const noexcept {
     return std::max<std::uint32_t>(1, settings_->moves_in_flight / worker_.peer_count());
+}
+
+void shard::note_copy(steady_time::duration took) noexcept {
+    pace_.finished(took, turns_share());
 }
 
 void shard::after_batch() {
@@ -323,10 +324,15 @@ void shard::after_batch() {
         dropping_ = true;
         spawn(drop_retired(), [this](const std::exception_ptr& error) {
             dropping_ = false;
-            log_end(error);
+            log_task_end(error);
         });
     }
-    if (changed_ && (!gate_open_ || order_ || holds_long_ || drains_ || guards_ || reconnects_)) {
+    if (follows_ && !order_) {
+        begin_asking();
+    }
+    const bool is_watched =
+        !gate_open_ || order_ || holds_long_ || drains_ || guards_ || reconnects_ || follows_;
+    if (changed_ && is_watched) {
         publish_now();
     }
 }
@@ -377,27 +383,11 @@ void shard::hand_out_reconnects() {
     reconnects_ = left_over;
 }
 
-void shard::retire(std::unique_ptr<leg> left) {
-    left->io.unwatch();
-    retired_.push_back(std::move(left));
-}
-
-task<void> shard::drop_retired() {
-    static constexpr std::array<std::uint8_t, 5> terminate{'X', 0, 0, 0, 4};
-    wait_point pace(worker_.loop());
-    while (!retired_.empty()) {
-        co_await pace.until(reactor::now() + drop_interval);
-        if (!retired_.empty()) {
-            [[maybe_unused]] const io_result sent = retired_.back()->io.send(terminate);
-            retired_.pop_back();
-        }
-    }
-}
-
 void shard::publish_now() {
     changed_ = false;
     const service_progress now = count();
     guards_ = now.unguarded != 0;
+    follows_ = now.to_switch != 0;
     service_.publish(worker_.index(), now);
 }
 
@@ -423,6 +413,7 @@ service_progress shard::count() const {
         sum.unguarded += read_only_ && !s->is_guarded() && phase != session_phase::login ? 1 : 0;
         sum.long_running += holds_long_ && may_be_long && !is_parked ? 1 : 0;
         sum.to_switch += s->switching() ? 1 : 0;
+        sum.to_cross += s->crossing() ? 1 : 0;
         if (!order_) {
             continue;
         }

@@ -9,8 +9,10 @@
 #include "proxy/service.hpp"
 #include "proxy/session_image.hpp"
 #include "proxy/stats.hpp"
+#include "proxy/turn_pace.hpp"
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -75,6 +77,8 @@ public:
     void enter(session& s);
     void leave(session& s);
     void give_turn_back() noexcept;
+    /// A session was copied to a new connection in that time.
+    void note_copy(steady_time::duration took) noexcept;
     void count_switched(bool lost) noexcept;
     /// A client that had sent something waited this long and goes on.
     void count_stall(steady_time::duration waited) noexcept;
@@ -106,6 +110,7 @@ public:
     void admit(std::shared_ptr<const admission> to);
     void give_order(const move_order& order);
     std::size_t refresh();
+    void hear_out();
     void mark_promoted();
     void commit(route to, const farewell& to_left_behind);
     void end_order();
@@ -132,8 +137,11 @@ private:
     void release(std::vector<session*> whom);
     void release_next();
     task<void> drop_retired();
+    void begin_asking();
+    task<void> ask_old_server();
     service_progress count() const;
     std::uint32_t turns_max() const noexcept;
+    std::uint32_t turns_share() const noexcept;
 
     worker& worker_;
     service& service_;
@@ -142,7 +150,8 @@ private:
     bool gate_open_;
     std::shared_ptr<const admission> admitted_;  ///< never null
     bool read_only_;
-    bool guards_ = false;  ///< some session still has to get its guard
+    bool guards_ = false;   ///< some session still has to get its guard
+    bool follows_ = false;  ///< some session has not left the old server yet
     bool drains_ = false;
     bool reconnects_ = false;  ///< some session waits for its turn, or has it
     bool takes_clients_;
@@ -155,7 +164,9 @@ private:
     std::vector<session_id> to_release_;  ///< may go on, but not yet let go; next at the back
     std::vector<std::unique_ptr<leg>> retired_;
     bool dropping_ = false;  ///< drop_retired() runs
+    bool asking_ = false;    ///< ask_old_server() runs
     std::uint32_t turns_taken_ = 0;
+    turn_pace pace_;  ///< of the order
     std::uint32_t switched_ = 0;
     std::uint32_t lost_ = 0;
     bool tidying_ = false;  ///< some session may carry private statements without an order
@@ -167,5 +178,8 @@ private:
     std::map<std::string, std::uint32_t> known_types_;
     derived_keys derived_;
 };
+
+/// Logs why a coroutine that nobody waits for has ended, if that was an error.
+void log_task_end(const std::exception_ptr& error);
 
 }  // namespace pgsluice::proxy

@@ -66,7 +66,9 @@ void session::pass_on_early() {
     }
 }
 
-/// After the commit point: over to the spare, or out.
+/// After the commit point: over to the spare, or out. What the new server lacks comes first: as
+/// soon as all have that, the others go on. What the old one still has to tell is this client's
+/// alone.
 task<void> session::go_over() {
     if (stage_ != move_stage::settled || !spare_) {
         terminate(shard_.left_behind());  // by policy: it was pinned and known to stay behind
@@ -74,8 +76,15 @@ task<void> session::go_over() {
     }
     in_exchange_ = true;
     pump_.lend_backend();
-    co_await carry_notifications(false);
     auto done = co_await finish_replay();
+    crossing_ = false;
+    shard_.changed();
+    while (asks_old_server() && !may_ask_ && pump_.end() == pump_end::none && !farewell_) {
+        co_await wait_.until(never);
+    }
+    if (done && !has_heard_) {
+        co_await carry_notifications(false);
+    }
     if (done) {
         done = co_await carry_lock_counts();
     }
@@ -95,6 +104,39 @@ task<void> session::go_over() {
     shard_.count_switched(false);
 }
 
+bool session::asks_old_server() const noexcept {
+    return image_ && ((!has_heard_ && !image_->channels.empty()) || !image_->locks.empty());
+}
+
+bool session::waits_to_ask() const noexcept {
+    if (ending_ || may_ask_) {
+        return false;
+    }
+    const bool listens = image_ && !has_heard_ && !image_->channels.empty();
+    return switching_ ? !crossing_ : listens && stage_ == move_stage::settled;
+}
+
+void session::ask_old_server() {
+    may_ask_ = true;
+    wait_.notify();
+}
+
+/// A script on the spare, once others may work on its server. What it hears of them meanwhile is
+/// the client's: it stays in `early`, where the next script finds it first and the leg at last.
+task<result<script_outcome>> session::run_on_spare(script s) {
+    leg& line = *spare_->line;
+    std::vector<std::uint8_t> heard;
+    const stray_message keep = [&heard](std::uint8_t type, byte_view message) {
+        if (type == protocol::backend::NotificationResponse) {
+            heard.insert(heard.end(), message.begin(), message.end());
+        }
+    };
+    const steady_time deadline = reactor::now() + new_leg_time;
+    auto outcome = co_await run_script(line, spare_->point, s, deadline, keep);
+    line.early.insert(line.early.begin(), heard.begin(), heard.end());
+    co_return outcome;
+}
+
 /// On a server that was a standby: what it would not take before. Of the parameters that servers
 /// report only in_hot_standby changes with a promotion, and the server says so with its next
 /// ReadyForQuery: nobody has to wait for that.
@@ -108,13 +150,7 @@ task<result<void>> session::finish_replay() {
     if (spare_->after_promotion.empty()) {
         co_return result<void>{};
     }
-    const auto outcome = co_await run_script(
-        *spare_->line,
-        spare_->point,
-        spare_->after_promotion,
-        reactor::now() + new_leg_time,
-        ignore_stray
-    );
+    const auto outcome = co_await run_on_spare(spare_->after_promotion);
     if (!outcome) {
         co_return outcome.error();
     }
@@ -147,10 +183,8 @@ task<result<void>> session::carry_lock_counts() {
     if (std::all_of(holds->begin(), holds->end(), [](std::uint32_t n) { return n == 0; })) {
         co_return result<void>{};
     }
-    const script take = take_locks_request(image_->locks, *holds);
-    const auto taken = co_await run_script(
-        *spare_->line, spare_->point, take, reactor::now() + new_leg_time, ignore_stray
-    );
+    script take = take_locks_request(image_->locks, *holds);
+    const auto taken = co_await run_on_spare(std::move(take));
     if (!taken) {
         co_return taken.error();
     }
@@ -158,6 +192,21 @@ task<result<void>> session::carry_lock_counts() {
         co_return error->what;
     }
     co_return result<void>{};
+}
+
+/// Ahead of the switch: what is left of that afterwards costs the old server nothing any more.
+task<void> session::hear_out() {
+    may_ask_ = false;
+    if (stage_ != move_stage::settled || has_heard_) {
+        co_return;
+    }
+    in_exchange_ = true;
+    pump_.lend_backend();
+    co_await carry_notifications(false);
+    in_exchange_ = false;
+    pump_.give_back(leg_->io, leg_->pid);
+    pass_on_early();
+    has_heard_ = true;
 }
 
 /// Notifications that were sent on the old server but not delivered yet. On one and the same server
@@ -194,7 +243,7 @@ task<void> session::carry_notifications(bool same_server) {
 /// that has another value there.
 void session::adopt_spare() {
     static constexpr std::array<std::uint8_t, 5> terminate{'X', 0, 0, 0, 4};
-    if (shard_.order()) {
+    if (switching_) {
         shard_.retire(std::move(leg_));
     } else {
         [[maybe_unused]] const io_result sent = leg_->io.send(terminate);
@@ -204,8 +253,8 @@ void session::adopt_spare() {
     has_private_statements_ = spare_->has_private_statements;
     spare_.reset();
     image_.reset();
-    stage_ = move_stage::switched;
-    switching_ = false;
+    stage_ = shard_.order() ? move_stage::switched : move_stage::none;
+    switching_ = may_ask_ = has_heard_ = false;
     reconnect_ = reconnect_stage::none;
     pins_.clear();
     ++moves_;

@@ -187,22 +187,30 @@ void session::start_building() {
     if (spare_ && spare_->line->dead) {
         drop_spare();
     }
-    if (!spare_) {
+    const bool is_whole = !spare_;
+    if (is_whole) {
         spare_ = std::make_unique<spare_leg>(shard_.home().loop());
     }
     stage_ = move_stage::preparing;
     building_ = true;
     shard_.changed();
-    spawn(build_spare(shard_.order()->id), [this](const std::exception_ptr& error) {
-        building_ = false;
-        if (error) {
-            drop_spare();
-            pin_down(one(pin_code::capture_failed, "out of memory"), move_stage::unready);
+    const steady_time begun = reactor::now();
+    spawn(
+        build_spare(shard_.order()->id),
+        [this, is_whole, begun](const std::exception_ptr& error) {
+            building_ = false;
+            if (is_whole) {
+                shard_.note_copy(reactor::now() - begun);
+            }
+            if (error) {
+                drop_spare();
+                pin_down(one(pin_code::capture_failed, "out of memory"), move_stage::unready);
+            }
+            release_turn();
+            shard_.changed();
+            wait_.notify();
         }
-        release_turn();
-        shard_.changed();
-        wait_.notify();
-    });
+    );
 }
 
 /// Runs beside the session's own coroutine.

@@ -93,7 +93,7 @@ TEST(CutoverPlan, NamesDeadlineAndUndoOfEveryStep) {
         EXPECT_FALSE(one.does.empty()) << one.name;
         EXPECT_FALSE(one.undo.empty()) << one.name;
     }
-    EXPECT_EQ(make_plan(retarget()).size(), 9U);
+    EXPECT_EQ(make_plan(retarget()).size(), 10U);
 }
 
 TEST(CutoverPlan, IsWhatTheDocumentationTells) {

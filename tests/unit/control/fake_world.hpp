@@ -105,6 +105,7 @@ public:
     }
     std::size_t behind = 0;
     void cancel_move() override { log("cancel_move"); }
+    void hear_out() override { EXPECT_TRUE(fenced) << "or more may come"; }
     void mark_promoted() override { log("mark_promoted"); }
     void commit_move(proxy::route to, const proxy::farewell& farewell) override {
         log("commit_move " + std::to_string(to.backend) + " " + std::to_string(to.generation));

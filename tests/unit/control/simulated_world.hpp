@@ -118,6 +118,7 @@ public:
         has_order = false;
         end(kills_after);
     }
+    void hear_out() override {}
     void mark_promoted() override {}
     void learn_custom_settings(std::span<const std::string>) override {}
     std::vector<std::int32_t> backend_pids(std::uint32_t) override { return {1, 2, 3, 4}; }
