@@ -70,6 +70,7 @@ struct backend_config {
     std::string replication_conninfo;  ///< over address and admin, for who subscribes to it
     backend_tls_config tls{};
     backend_login_config login{};
+    std::string dbname{};  ///< empty: what the client asks for
     bool operator==(const backend_config&) const = default;
 };
 
@@ -193,6 +194,7 @@ struct pins_config {
 struct service_config {
     std::string name;
     std::vector<listen_config> listen;
+    std::vector<std::string> databases{};  ///< as proxy::service_settings has them
     std::vector<backend_config> backends;
     std::string route;  ///< a backend's name; the journal overrides it after the first start
     first_access access = first_access::read_write;  ///< likewise

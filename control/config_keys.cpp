@@ -384,6 +384,7 @@ std::span<const config_key<config>> global_keys() {
 std::span<const config_key<service_config>> service_keys() {
     static const auto all = [] {
         std::vector<config_key<service>> keys(std::begin(services), std::end(services));
+        keys.insert(keys.begin() + 1, databases_key());  // behind `listen`
         for (const auto& part : {limit_keys(), console_keys(), cutover_keys(), check_keys()}) {
             keys.insert(keys.end(), part.begin(), part.end());
         }

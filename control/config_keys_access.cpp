@@ -59,6 +59,11 @@ const config_key<backend> login_rows[] = {
                 "`require` no other login is made, so that relayed ones (`passthrough`) are "
                 "refused. See docs/tls.md."}
     ),
+    text_key<backend, &backend::dbname>(
+        {.name = "dbname",
+         .doc = "The database that all sessions log in to at the backend, whatever name their "
+                "clients asked for."}
+    ),
     text_key<backend, &backend::login, &backend_login_config::user>(
         {.name = "user",
          .doc = "All sessions log in at the backend as this role, whoever their clients are. See "

@@ -46,6 +46,8 @@ config_key<Target> choice_key(config_key<Target> key) {
     return key;
 }
 
+/// The key `databases` of a service.
+config_key<service_config> databases_key();
 /// The keys `console.NAME` of a service.
 std::vector<config_key<service_config>> console_keys();
 /// The keys `cutover.NAME` of a service.

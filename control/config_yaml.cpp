@@ -9,6 +9,7 @@
 // at the position of the key they are about.
 #include "control/config_backend.hpp"
 #include "control/config_console.hpp"
+#include "control/config_databases.hpp"
 #include "control/config_section.hpp"
 #include "control/config_values.hpp"
 #include "control/users.hpp"
@@ -39,7 +40,13 @@ private:
     }
 
     config value_;
-    std::map<std::string, place> service_places_;
+    /// Where a service and some of its keys stand; the service itself for those that do not.
+    struct service_places {
+        place name{};
+        place listen{};
+        place databases{};
+    };
+    std::map<std::string, service_places> service_places_;
     config_outcome outcome_;
 };
 
@@ -327,7 +334,8 @@ void reader::read_service(const std::string& name, const YAML::Node& node, place
         read_backends(service, backends, s.at("backends"));
     }
     check_service(service, s, at);
-    service_places_[name] = at;
+    service_places_[name] = {
+        at, s.has("listen") ? s.at("listen") : at, s.has("databases") ? s.at("databases") : at};
     value_.services.push_back(std::move(service));
 }
 
@@ -351,21 +359,12 @@ void reader::read_services(const YAML::Node& map, place at) {
     }
 }
 
-/// Two services cannot listen on one address.
+/// Rules between services that are reached at one address.
 void reader::check_listeners() {
-    std::map<std::string, std::string> owners;
-    for (const service_config& service : value_.services) {
-        for (const listen_config& each : service.listen) {
-            const std::string address = each.address.text();
-            const auto [owner, is_new] = owners.emplace(address, service.name);
-            if (!is_new) {
-                error(
-                    service_places_[service.name],
-                    "services." + service.name + ".listen: " + address + " is taken by service \"" +
-                        owner->second + "\", expected an address of its own"
-                );
-            }
-        }
+    for (const sharing_problem& wrong : check_sharing(value_.services)) {
+        const service_places& places = service_places_[wrong.service];
+        const bool is_databases = wrong.key == "databases";
+        error(is_databases ? places.databases : places.listen, wrong.text);
     }
 }
 

@@ -164,6 +164,32 @@ private:
     std::string line_;
 };
 
+role role_among(const console_config& who, std::string_view user) {
+    return lists(who.admins, user)      ? role::admin
+           : lists(who.operators, user) ? role::operator_
+           : lists(who.viewers, user)   ? role::viewer
+                                        : role::none;
+}
+
+/// Puts the rows of one more service behind those that are there, or adds them up.
+void add_rows(console_rows& rows, console_rows more, show_scope scope) {
+    for (protocol::console_row& row : more) {
+        for (auto& value : row) {
+            if (value) {
+                value = without_zeros(std::move(*value));
+            }
+        }
+        const auto same = std::find_if(rows.begin(), rows.end(), [&](const auto& each) {
+            return scope == show_scope::sum && each.front() == row.front();
+        });
+        if (same == rows.end()) {
+            rows.push_back(std::move(row));
+        } else {
+            (*same)[1] = std::to_string(std::stoull(*(*same)[1]) + std::stoull(*row[1]));
+        }
+    }
+}
+
 }  // namespace
 
 console_answer console_answer_of(const console_plan& plan, const outcome& ended) {
@@ -192,12 +218,16 @@ void service_console::apply(console_config who) {
     who_ = std::move(who);
 }
 
+service_console::service_console(surroundings around, console_config who)
+    : around_(std::move(around)), services_{around_.service}, who_(std::move(who)) {
+    for (const neighbour& each : around_.beside) {
+        services_.push_back(each.service);
+    }
+}
+
 role service_console::role_of(std::string_view user) const {
     const std::lock_guard lock(mutex_);
-    return lists(who_.admins, user)      ? role::admin
-           : lists(who_.operators, user) ? role::operator_
-           : lists(who_.viewers, user)   ? role::viewer
-                                         : role::none;
+    return role_among(who_, user);
 }
 
 result<void> service_console::welcome(const asker& who) {
@@ -206,13 +236,14 @@ result<void> service_console::welcome(const asker& who) {
     }
     return failure{
         std::string(sqlstate::invalid_authorization),
-        "user \"" + who.user + "\" may not use the console of service \"" + around_.service + "\"",
+        "user \"" + who.user + "\" may not use the console of service \"" + around_.service.name +
+            "\"",
         "Its users are listed as console.admin, console.operator and console.viewer.",
         {}};
 }
 
 result<protocol::console_columns> service_console::describe(std::string_view statement) {
-    const auto plan = plan_statement(statement, around_.service);
+    const auto plan = plan_statement(statement, services_);
     if (!plan) {
         return plan.error();
     }
@@ -243,29 +274,114 @@ void service_console::run(const asker& who, const std::string& statement, listen
 
 console_answer
 service_console::answer(const asker& who, const std::string& statement, const teller& tell) const {
-    const auto plan = plan_statement(statement, around_.service);
+    auto plan = plan_statement(statement, services_);
     if (!plan) {
         return console_answer::failed(plan.error());
     }
-    const role has = role_of(who.user);
-    if (has < plan->needs) {
-        spdlog::warn(
-            "console_refused service={} user={} address={} role={} command={}",
-            around_.service,
-            who.user,
-            who.address,
-            to_string(has),
-            plan->tag
-        );
-        return console_answer::failed(
-            {"42501",
-             "user \"" + who.user + "\" is no " + std::string(to_string(plan->needs)) +
-                 " of service \"" + around_.service + "\"",
-             plan->tag + " needs that role.",
-             {}}
-        );
+    if (plan->services.size() > 1) {  // all that have a console
+        std::erase_if(plan->services, [this](const auto& name) { return !has_console(name); });
+    }
+    if (auto refused = refusal(*plan, who)) {
+        return console_answer::failed(std::move(*refused));
     }
     return execute(*plan, who, tell);
+}
+
+role service_console::role_in(const std::string& service, std::string_view user) const {
+    for (const neighbour& each : around_.beside) {
+        if (each.service.name == service) {
+            return role_among(each.who(), user);
+        }
+    }
+    return role_of(user);
+}
+
+bool service_console::has_console(const std::string& service) const {
+    return std::all_of(around_.beside.begin(), around_.beside.end(), [&](const neighbour& each) {
+        return each.service.name != service || each.who().is_open();
+    });
+}
+
+/// Every service that a statement is about asks for the role; one is enough where any will do.
+std::optional<failure> service_console::refusal(const console_plan& plan, const asker& who) const {
+    std::vector<std::string> about = plan.services;
+    if (about.empty()) {
+        about = {around_.service.name};
+    }
+    const auto lacks_role = [&](const std::string& service) {
+        return role_in(service, who.user) < plan.needs;
+    };
+    const auto refused = std::find_if(about.begin(), about.end(), lacks_role);
+    const bool will_do = plan.is_for_any && !std::all_of(about.begin(), about.end(), lacks_role);
+    if (refused == about.end() || will_do) {
+        return std::nullopt;
+    }
+    spdlog::warn(
+        "console_refused service={} user={} address={} role={} command={}",
+        *refused,
+        who.user,
+        who.address,
+        to_string(role_in(*refused, who.user)),
+        plan.tag
+    );
+    return failure{
+        "42501",
+        "user \"" + who.user + "\" is no " + std::string(to_string(plan.needs)) + " of service \"" +
+            *refused + "\"",
+        plan.tag + " needs that role.",
+        {}};
+}
+
+/// Does it for each of its services in turn. The first that fails ends it; what it has paused until
+/// then goes on.
+console_answer service_console::give(
+    const console_plan& plan, const request& given, const asker& who, const progress_sink& tell
+) const {
+    request asked = given;
+    asked.asked_by = who.user + "@" + who.address;
+    if (plan.services.empty()) {
+        return console_answer_of(plan, around_.run(asked, tell));
+    }
+    std::vector<std::string> paused;
+    outcome ended = outcome::done({});
+    for (const std::string& service : plan.services) {
+        if (plan.is_for_any && role_in(service, who.user) < plan.needs) {
+            continue;
+        }
+        asked.service = service;
+        ended = around_.run(asked, tell);
+        if (ended.is_done() == plan.is_for_any) {
+            break;
+        }
+        const bool is_pause = asked.what->id == command_id::pause;
+        if (is_pause && ended.is_done() && !ended.result.contains("already")) {
+            paused.push_back(service);
+        }
+    }
+    for (const std::string& service : ended.is_done() ? std::vector<std::string>() : paused) {
+        auto undo = make_request("resume", service, {});
+        undo->asked_by = asked.asked_by;
+        around_.run(*undo, tell);
+    }
+    return console_answer_of(plan, ended);
+}
+
+/// Whose rows a table has.
+std::vector<const console_sources*>
+service_console::shown(const console_plan& plan, const show_table& table, const asker& who) const {
+    std::vector<const console_sources*> from;
+    const bool is_own = plan.services.empty() || plan.services.front() == around_.service.name;
+    if (is_own) {
+        from.push_back(&around_.sources);
+    }
+    for (const neighbour& each : around_.beside) {
+        const bool is_asked = !plan.services.empty() ? plan.services.front() == each.service.name
+                                                     : table.scope != show_scope::own;
+        if (is_asked && role_in(each.service.name, who.user) >= table.needs) {
+            from.push_back(&each.sources);
+        }
+    }
+    return from;
 }
 
 console_answer
@@ -273,21 +389,12 @@ service_console::execute(const console_plan& plan, const asker& who, const telle
     console_answer answer = console_answer::done(plan.tag);
     answer.columns = plan.columns;
     if (const auto* const given = std::get_if<request>(&plan.what)) {
-        request asked = *given;
-        asked.asked_by = who.user + "@" + who.address;
         progress_notices progress(plan, tell);
-        return console_answer_of(plan, around_.run(asked, [&](const json::object& step) {
-            progress.show(step);
-        }));
+        return give(plan, *given, who, [&](const json::object& step) { progress.show(step); });
     }
     if (const auto* const table = std::get_if<const show_table*>(&plan.what)) {
-        answer.rows = (*table)->rows(around_.sources);
-        for (protocol::console_row& row : answer.rows) {
-            for (auto& value : row) {
-                if (value) {
-                    value = without_zeros(std::move(*value));
-                }
-            }
+        for (const console_sources* const from : shown(plan, **table, who)) {
+            add_rows(answer.rows, (*table)->rows(*from), (*table)->scope);
         }
     } else if (const auto* const setting = std::get_if<const driver_setting*>(&plan.what)) {
         answer.rows = {{std::string((*setting)->value)}};

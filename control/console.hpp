@@ -10,8 +10,10 @@
 
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pgsluice::control {
 
@@ -23,16 +25,23 @@ protocol::console_answer console_answer_of(const console_plan& plan, const outco
 /// role is enough.
 class service_console final : public proxy::operator_console {
 public:
-    /// What it needs of the daemon; all of it outlives stop() of the threads.
-    struct surroundings {
-        std::string service;
-        command_threads& threads;
-        std::function<outcome(const request&, const progress_sink&)> run;
+    /// Another service that is reached at this one's addresses.
+    struct neighbour {
+        named_service service;
+        std::function<console_config()> who;
         console_sources sources;
     };
 
-    service_console(surroundings around, console_config who)
-        : around_(std::move(around)), who_(std::move(who)) {}
+    /// What it needs of the daemon; all of it outlives stop() of the threads.
+    struct surroundings {
+        named_service service;
+        command_threads& threads;
+        std::function<outcome(const request&, const progress_sink&)> run;
+        console_sources sources;
+        std::vector<neighbour> beside{};
+    };
+
+    service_console(surroundings around, console_config who);
 
     /// Other users, also for sessions that are open.
     void apply(console_config who);
@@ -45,6 +54,14 @@ public:
     role role_of(std::string_view user) const;
 
 private:
+    bool has_console(const std::string& service) const;
+    role role_in(const std::string& service, std::string_view user) const;
+    std::optional<failure> refusal(const console_plan& plan, const asker& who) const;
+    protocol::console_answer give(
+        const console_plan& plan, const request& given, const asker& who, const progress_sink& tell
+    ) const;
+    std::vector<const console_sources*>
+    shown(const console_plan& plan, const show_table& table, const asker& who) const;
     using teller = std::function<void(failure)>;
     protocol::console_answer
     answer(const asker& who, const std::string& statement, const teller& tell) const;
@@ -52,6 +69,7 @@ private:
     execute(const console_plan& plan, const asker& who, const teller& tell) const;
 
     surroundings around_;
+    std::vector<named_service> services_;  ///< its own first
     mutable std::mutex mutex_;
     console_config who_;
 };

@@ -13,6 +13,7 @@ namespace {
 
 using kind = console_verb::kind;
 using words_view = std::span<const console_word>;
+using services_view = std::span<const named_service>;
 
 /// What drivers set when they connect. It changes nothing here.
 constexpr std::string_view settable[] = {
@@ -60,6 +61,57 @@ failure unknown(std::string_view what, std::string given, std::vector<std::strin
     );
 }
 
+std::string names_of(services_view services) {
+    std::vector<std::string_view> names;
+    for (const named_service& each : services) {
+        names.push_back(each.name);
+    }
+    return one_of(names);
+}
+
+/// By its name, or that of its only database; null for others.
+const named_service* find_service(services_view services, const std::string& name) {
+    const auto by = [&](std::string named_service::*field) {
+        return std::find_if(services.begin(), services.end(), [&](const named_service& each) {
+            return !(each.*field).empty() && each.*field == name;
+        });
+    };
+    auto found = by(&named_service::name);
+    if (found == services.end()) {
+        found = by(&named_service::database);
+    }
+    return found == services.end() ? nullptr : &*found;
+}
+
+failure no_such_service(const std::string& name, services_view services) {
+    return {
+        "3D000",
+        "\"" + name + "\" is not what this console is of, expected " +
+            (services.size() == 1 ? "\"" + services[0].name + "\"" : names_of(services)) +
+            " or no name",
+        {},
+        "A service is paused as a whole, whichever databases its clients use."};
+}
+
+/// `SERVICE NAME` at the front of the words: how many words that takes, and whose name it is.
+result<std::size_t> take_service(words_view words, services_view services, std::string& chosen) {
+    if (!words[0].is("service")) {
+        return std::size_t{0};
+    }
+    if (words.size() == 1) {
+        return syntax("a value is missing behind SERVICE");
+    }
+    const named_service* const found = find_service(services, words[1].text);
+    if (found == nullptr) {
+        return no_such_service(words[1].text, services);
+    }
+    if (!chosen.empty()) {
+        return syntax("the service is given twice");
+    }
+    chosen = found->name;
+    return std::size_t{2};
+}
+
 /// How many words at the front are the name of this argument: on-timeout is ON TIMEOUT.
 std::size_t name_words(const command_argument& argument, words_view words) {
     std::string_view rest = argument.name;
@@ -81,7 +133,8 @@ std::size_t name_words(const command_argument& argument, words_view words) {
 /// The arguments of a command out of the words behind its verb.
 class argument_reader {
 public:
-    argument_reader(const console_verb& verb, const command& what) : verb_(verb), what_(what) {}
+    argument_reader(const console_verb& verb, const command& what, services_view services)
+        : verb_(verb), what_(what), services_(services) {}
 
     result<void> read(words_view words) {
         while (!words.empty()) {
@@ -95,6 +148,7 @@ public:
     }
 
     std::map<std::string, std::string, std::less<>> found;
+    std::string service;  ///< that was named; empty: none
 
 private:
     result<std::size_t> take(words_view words);
@@ -104,9 +158,16 @@ private:
 
     const console_verb& verb_;
     const command& what_;
+    services_view services_;
 };
 
 result<std::size_t> argument_reader::take(words_view words) {
+    if (what_.needs_service) {
+        const auto used = take_service(words, services_, service);
+        if (!used || *used != 0) {
+            return used;
+        }
+    }
     if (what_.id == command_id::shutdown && words[0].is("wait_for_servers")) {
         found["drain"] = "true";
         return 1;
@@ -183,10 +244,10 @@ const command& command_of(command_id id) {
     return commands()[0];
 }
 
-/// Takes a name off the front of the words, where the verb may have one there.
+/// Takes a service's name off the front of the words, where the verb may have one there.
 result<words_view>
-take_name(const console_verb& verb, words_view words, const std::string& service) {
-    if (!verb.takes_name || words.empty()) {
+take_name(const console_verb& verb, words_view words, argument_reader& reader, services_view all) {
+    if (!verb.takes_name || words.empty() || words[0].is("service")) {
         return words;
     }
     std::vector<std::string> keywords;
@@ -198,33 +259,51 @@ take_name(const console_verb& verb, words_view words, const std::string& service
     }
     const std::vector<std::string_view> views(keywords.begin(), keywords.end());
     const bool is_typo = !nearest(keyword_text(words[0].text), views).empty();
-    if (words[0].text != service && is_typo && !words[0].is_quoted) {
+    const named_service* const found = find_service(all, words[0].text);
+    if (found == nullptr && is_typo && !words[0].is_quoted) {
         return words;  // which the arguments will tell
     }
-    if (words[0].text != service) {
-        return failure{
-            "3D000",
-            "\"" + words[0].text + "\" is not what this console is of, expected \"" + service +
-                "\" or no name",
-            {},
-            "A service is paused as a whole, whichever databases its clients use."};
+    if (found == nullptr) {
+        return no_such_service(words[0].text, all);
     }
+    reader.service = found->name;
     return words.subspan(1);
 }
 
-result<console_plan>
-plan_verb(const console_verb& verb, words_view words, const std::string& service) {
+/// PgBouncer's commands without a name are for all, ours have to say which one they mean.
+result<std::vector<std::string>>
+services_meant(const console_verb& verb, const argument_reader& reader, services_view all) {
+    const bool is_for_all = verb.takes_name || verb.runs == command_id::kill;
+    if (!command_of(verb.runs).needs_service) {
+        return std::vector<std::string>();
+    }
+    if (!reader.service.empty()) {
+        return std::vector<std::string>{reader.service};
+    }
+    if (all.size() > 1 && !is_for_all) {
+        return syntax(
+            "several services are reached here, expected SERVICE " + names_of(all) + " behind " +
+            keyword_text(verb.name)
+        );
+    }
+    std::vector<std::string> names;
+    for (const named_service& each : all) {
+        names.push_back(each.name);
+    }
+    return names;
+}
+
+result<console_plan> plan_verb(const console_verb& verb, words_view words, services_view services) {
     console_plan plan{.tag = keyword_text(verb.name), .is_quiet = verb.is_quiet};
     if (verb.what == kind::refused) {
         return not_here(verb.why, verb.hint);
     }
-    const auto rest = take_name(verb, words, service);
+    const command& what = command_of(verb.runs);
+    argument_reader reader(verb, what, services);
+    const auto rest = take_name(verb, words, reader, services);
     if (!rest) {
         return rest.error();
     }
-    const command& what = command_of(verb.runs);
-    plan.needs = what.needs;
-    argument_reader reader(verb, what);
     if (verb.name == "kill") {
         if (!rest->empty()) {
             return syntax("KILL takes no \"" + rest->front().text + "\"");
@@ -233,9 +312,15 @@ plan_verb(const console_verb& verb, words_view words, const std::string& service
     } else if (auto read = reader.read(*rest); !read) {
         return read.error();
     }
-    auto made = make_request(
-        what.name, what.needs_service ? service : std::string(), std::move(reader.found)
-    );
+    auto meant = services_meant(verb, reader, services);
+    if (!meant) {
+        return meant.error();
+    }
+    plan.needs = what.needs;
+    plan.services = std::move(*meant);
+    plan.is_for_any = verb.runs == command_id::kill;
+    const std::string first = plan.services.empty() ? std::string() : plan.services.front();
+    auto made = make_request(what.name, first, std::move(reader.found));
     if (!made) {
         return made.error();
     }
@@ -243,8 +328,8 @@ plan_verb(const console_verb& verb, words_view words, const std::string& service
     return plan;
 }
 
-result<console_plan> plan_show(words_view words) {
-    console_plan plan{.tag = "SHOW"};
+result<console_plan> plan_show(words_view words, services_view services) {
+    console_plan plan{.tag = "SHOW", .services = {}};
     if (words.empty()) {
         return syntax("a name is missing behind SHOW");
     }
@@ -253,6 +338,16 @@ result<console_plan> plan_show(words_view words) {
     if (words.size() == 3 && name == "transaction" && words[1].is("isolation")) {
         name = "transaction_isolation";  // SHOW TRANSACTION ISOLATION LEVEL
         used = 3;
+    }
+    if (std::string service; words.size() > used) {
+        const auto taken = take_service(words.subspan(used), services, service);
+        if (!taken) {
+            return taken.error();
+        }
+        used += *taken;
+        if (!service.empty()) {
+            plan.services.push_back(std::move(service));
+        }
     }
     if (words.size() > used) {
         return syntax("SHOW " + keyword_text(name) + " takes no \"" + words[used].text + "\"");
@@ -308,7 +403,7 @@ result<console_plan> plan_set(words_view words) {
 
 }  // namespace
 
-result<console_plan> plan_statement(std::string_view statement, const std::string& service) {
+result<console_plan> plan_statement(std::string_view statement, services_view services) {
     const auto split = console_words(statement);
     if (!split) {
         return split.error();
@@ -319,14 +414,14 @@ result<console_plan> plan_statement(std::string_view statement, const std::strin
     const console_word& first = split->front();
     const words_view rest = words_view(*split).subspan(1);
     if (first.is("show") || first.is("select")) {
-        return plan_show(rest);
+        return plan_show(rest, services);
     }
     if (first.is("set")) {
         return plan_set(rest);
     }
     for (const console_verb& verb : console_verbs()) {
         if (first.is(verb.name)) {
-            return plan_verb(verb, rest, service);
+            return plan_verb(verb, rest, services);
         }
     }
     std::vector<std::string> names{"show", "set"};

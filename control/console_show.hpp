@@ -46,11 +46,19 @@ struct console_sources {
 
 using console_rows = std::vector<protocol::console_row>;
 
+/// Of which services a table shows rows, where a console is of several.
+enum class show_scope : std::uint8_t {
+    each,  ///< of all, one behind the other
+    sum,   ///< of all, added up by the first column
+    own,   ///< of the one that is asked, or of the whole daemon
+};
+
 /// One row of the table of everything that can be shown.
 struct show_table {
     std::string_view name;  ///< in lower case
     protocol::console_columns columns;
     console_rows (*rows)(const console_sources&);
+    show_scope scope = show_scope::own;
     role needs = role::viewer;
 };
 

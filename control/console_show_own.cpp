@@ -237,8 +237,8 @@ console_rows backends(const console_sources& from) {
 
 constexpr show_table tables[] = {
     {"config", config_columns, configuration},
-    {"sessions", session_columns, sessions, role::operator_},
-    {"gate", gate_columns, gate},
+    {"sessions", session_columns, sessions, show_scope::own, role::operator_},
+    {"gate", gate_columns, gate, show_scope::each},
     {"cutover", cutover_columns, cutover},
     {"pins", pin_columns, pins},
     {"events", event_columns, events},

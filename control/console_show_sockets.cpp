@@ -142,10 +142,10 @@ console_rows rows_of(const console_sources& from) {
 constexpr auto plain = std::span(socket_columns).first<plain_columns>();
 
 constexpr show_table tables[] = {
-    {"clients", plain, rows_of<wanted::clients>},
-    {"servers", plain, rows_of<wanted::servers>},
-    {"sockets", socket_columns, rows_of<wanted::both>},
-    {"active_sockets", socket_columns, rows_of<wanted::working>},
+    {"clients", plain, rows_of<wanted::clients>, show_scope::each},
+    {"servers", plain, rows_of<wanted::servers>, show_scope::each},
+    {"sockets", socket_columns, rows_of<wanted::both>, show_scope::each},
+    {"active_sockets", socket_columns, rows_of<wanted::working>, show_scope::each},
 };
 
 }  // namespace

@@ -146,9 +146,9 @@ console_rows sums(const console_sources& from) {
 }
 
 constexpr show_table tables[] = {
-    {"stats", stats_columns, stats},
-    {"stats_totals", totals_columns, totals},
-    {"stats_averages", averages_columns, averages},
+    {"stats", stats_columns, stats, show_scope::each},
+    {"stats_totals", totals_columns, totals, show_scope::each},
+    {"stats_averages", averages_columns, averages, show_scope::each},
     {"totals", sum_columns, sums},
 };
 

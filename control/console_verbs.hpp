@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 namespace pgsluice::control {
 
@@ -30,6 +31,12 @@ struct console_verb {
 };
 std::span<const console_verb> console_verbs();
 
+/// A service that statements can name.
+struct named_service {
+    std::string name;
+    std::string database{};  ///< the only one that its clients ask for, which names it as well
+};
+
 /// What a statement asks for.
 struct console_plan {
     struct nothing {};  ///< a tag, and a refusal or no effect
@@ -39,14 +46,18 @@ struct console_plan {
     std::string tag;
     role needs = role::viewer;
     bool is_quiet = true;
+    bool is_for_any = false;  ///< of the services: done when one of them has done it
+    /// Which services it is about; none: the daemon, or whatever SHOW shows.
+    std::vector<std::string> services{};
     action what{};
     protocol::console_columns columns{};  ///< of the answer; none: no rows
 };
 
-/// Understands one statement on the console of `service`. Fails, having touched nothing, with
-/// 42601 what is no statement, 22023 wrong values, 3D000 names of other services, 0A000 what
-/// PgBouncer can do and pgsluice cannot.
-result<console_plan> plan_statement(std::string_view statement, const std::string& service);
+/// Understands one statement on a console of these services, one at least. Fails, having touched
+/// nothing, with 42601 what is no statement, 22023 wrong values, 3D000 names of other services,
+/// 0A000 what PgBouncer can do and pgsluice cannot.
+result<console_plan>
+plan_statement(std::string_view statement, std::span<const named_service> services);
 
 /// The lines of SHOW HELP.
 std::string console_help();

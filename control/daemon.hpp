@@ -66,6 +66,7 @@ private:
     std::shared_ptr<proxy::operator_console>
     console_of(const service_config& service, std::size_t i);
     console_sources sources_of(std::size_t i);
+    std::vector<service_console::neighbour> neighbours_of(std::size_t i);
     std::vector<known_name> names_of(std::size_t i);
     void watch_names();
     void watch_traffic();

@@ -1,5 +1,5 @@
 // What the consoles of a running daemon see and do.
-#include "control/config_console.hpp"
+#include "control/config_databases.hpp"
 #include "control/daemon.hpp"
 #include "control/events.hpp"
 
@@ -10,6 +10,12 @@ namespace pgsluice::control {
 namespace {
 
 constexpr std::size_t events_shown = 50;
+
+named_service named(const service_config& service) {
+    const auto& databases = service.databases;
+    const bool has_one = databases.size() == 1 && databases.front() != "*";
+    return {service.name, has_one ? databases.front() : std::string()};
+}
 
 }  // namespace
 
@@ -22,16 +28,33 @@ daemon::console_of(const service_config& service, std::size_t i) {
     } else if (service.console.is_open()) {
         consoles_[i] = std::make_shared<service_console>(
             service_console::surroundings{
-                .service = service.name,
+                .service = named(service),
                 .threads = console_threads_,
                 .run = [this](
                            const request& given, const progress_sink& tell
                        ) { return run(given, tell); },
-                .sources = sources_of(i)},
+                .sources = sources_of(i),
+                .beside = neighbours_of(i)},
             service.console
         );
     }
     return service.console.is_open() ? consoles_[i] : nullptr;
+}
+
+/// The others that clients reach where they reach this one; that takes a restart to change.
+std::vector<service_console::neighbour> daemon::neighbours_of(std::size_t i) {
+    const auto& all = arguments_.settings.services;
+    std::vector<service_console::neighbour> beside;
+    for (const std::size_t other : services_beside(all, i)) {
+        if (other != i) {
+            beside.push_back(
+                {named(all[other]),
+                 [this, other] { return services_[other]->settings()->console; },
+                 sources_of(other)}
+            );
+        }
+    }
+    return beside;
 }
 
 /// Called by console threads only, which run while the services are there.

@@ -154,6 +154,7 @@ result<void> resolve_backends(
              .endpoints = endpoints ? *endpoints : std::vector<proxy::endpoint>(),
              .tls = std::move(*rules),
              .login = std::move(*login),
+             .dbname = backend.dbname,
              .binding = backend.login.binding}
         );
     }
@@ -187,6 +188,7 @@ result<resolved_service> resolve_service(
     auto settings = std::make_shared<proxy::service_settings>();
     resolved_service resolved;
     settings->name = service.name;
+    settings->databases = service.databases;
     for (const listen_config& each : service.listen) {
         const auto endpoints = proxy::resolve_listen(each.address.text());
         if (!endpoints) {

@@ -120,7 +120,15 @@ bool StartupMessage::wants_replication() const noexcept {
 }
 
 StartupMessage StartupMessage::as_user(std::string_view name) const {
-    std::vector<startup_parameter> changed{{"user", name}, {"database", database()}};
+    return of(name, database());
+}
+
+StartupMessage StartupMessage::with_database(std::string_view name) const {
+    return of(user(), name);
+}
+
+StartupMessage StartupMessage::of(std::string_view user, std::string_view database) const {
+    std::vector<startup_parameter> changed{{"user", user}, {"database", database}};
     for (const startup_parameter& each : parameters()) {
         if (each.name != "user" && each.name != "database")
             changed.push_back(each);

@@ -76,8 +76,12 @@ public:
 
     /// The same for another user: the database stays the one that this message means.
     StartupMessage as_user(std::string_view name) const;
+    /// The same for another database.
+    StartupMessage with_database(std::string_view name) const;
 
 private:
+    StartupMessage of(std::string_view user, std::string_view database) const;
+
     std::string packet_;
 };
 

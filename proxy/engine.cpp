@@ -6,6 +6,7 @@
 #include "proxy/stream.hpp"
 #include "proxy/worker.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <deque>
@@ -87,6 +88,25 @@ result<void> check_free(const endpoint& at) {
     return {};
 }
 
+/// Each address once, with the services that are reached there.
+std::vector<std::pair<endpoint, entrance>>
+entrances(const std::vector<engine::service_start>& starts) {
+    std::vector<std::pair<endpoint, entrance>> all;
+    for (std::size_t id = 0; id < starts.size(); ++id) {
+        for (const auto& [at, balancers] : starts[id].settings->listen) {
+            auto found = std::find_if(all.begin(), all.end(), [&at = at](const auto& each) {
+                return each.first.text == at.text;
+            });
+            if (found == all.end()) {
+                all.push_back({at, {balancers, {}}});
+                found = all.end() - 1;
+            }
+            found->second.services.push_back(id);
+        }
+    }
+    return all;
+}
+
 }  // namespace
 
 struct engine::parts {
@@ -120,28 +140,27 @@ struct engine::parts {
 };
 
 result<void> engine::parts::bind(const std::vector<service_start>& starts) {
-    for (std::size_t id = 0; id < starts.size(); ++id) {
-        for (const auto& [at, balancers] : starts[id].settings->listen) {
-            if (const auto is_free = check_free(at); !is_free) {
-                return is_free.error();
+    for (const auto& [at, in] : entrances(starts)) {
+        if (const auto is_free = check_free(at); !is_free) {
+            return is_free.error();
+        }
+        const auto door = std::make_shared<const entrance>(in);
+        const bool local = at.address.ss_family == AF_UNIX;
+        int shared = -1;
+        for (const auto& w : workers) {
+            if (local && shared >= 0) {
+                w->add_listener(::dup(shared), door);
+                continue;
             }
-            const bool local = at.address.ss_family == AF_UNIX;
-            int shared = -1;
-            for (const auto& w : workers) {
-                if (local && shared >= 0) {
-                    w->add_listener(id, ::dup(shared), balancers);
-                    continue;
-                }
-                const auto fd = open_listener(at);
-                if (!fd) {
-                    return fd.error();
-                }
-                shared = *fd;
-                if (local) {
-                    socket_files.push_back(at.text);
-                }
-                w->add_listener(id, *fd, balancers);
+            const auto fd = open_listener(at);
+            if (!fd) {
+                return fd.error();
             }
+            shared = *fd;
+            if (local) {
+                socket_files.push_back(at.text);
+            }
+            w->add_listener(*fd, door);
         }
     }
     return {};

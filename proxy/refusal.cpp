@@ -20,6 +20,14 @@ failure too_many_clients(const service_settings& settings) {
         {}};
 }
 
+failure no_such_database(std::string_view database) {
+    return {
+        "3D000",
+        "database \"" + std::string(database) + "\" does not exist",
+        "pgsluice has no service for it at this address.",
+        {}};
+}
+
 failure disabled(const service_settings& settings) {
     return {
         std::string(sqlstate::cannot_connect_now),

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace pgsluice::proxy {
 
@@ -22,6 +23,9 @@ namespace pgsluice::proxy::refusal {
 
 /// 53300, for a client beyond service_settings::max_connections.
 failure too_many_clients(const service_settings& settings);
+
+/// 3D000, for a client whose database no service at its address is for.
+failure no_such_database(std::string_view database);
 
 /// 57P03, for a new client of a service that takes none for the time being.
 failure disabled(const service_settings& settings);

@@ -4,6 +4,7 @@
 #include "proxy/tls.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -42,6 +43,7 @@ struct backend_target {
     std::vector<endpoint> endpoints;
     tls_context::pointer tls{};                  ///< null: plain
     std::shared_ptr<const fixed_login> login{};  ///< null: each session's is its client's own
+    std::string dbname{};                        ///< empty: what the client asks for
     protocol::channel_binding binding = protocol::channel_binding::prefer;
 };
 
@@ -62,6 +64,12 @@ class login_rules;
 class secret_source;
 class user_maps;
 
+/// The door that a client came in by; the same for all of a listener.
+struct entrance {
+    std::shared_ptr<const address_set> balancers;  ///< see listen_point
+    std::vector<std::size_t> services;             ///< reached here, in their order; one at least
+};
+
 /// Where a service is reached.
 struct listen_point {
     endpoint at;
@@ -74,6 +82,9 @@ struct listen_point {
 struct service_settings {
     std::string name;
     std::vector<listen_point> listen;
+    /// What clients ask for who are meant for this service, where several are reached at one
+    /// address; "*" is whatever no other one names, and an empty list is everything.
+    std::vector<std::string> databases{};
     std::vector<backend_target> backends;
     login_method login = login_method::passthrough;
     std::shared_ptr<const login_rules> rules{};        ///< not null: they decide instead of `login`

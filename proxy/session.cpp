@@ -1,7 +1,8 @@
 // A session's way in and out. How it begins is in session_startup.cpp, its login in
 // session_login.cpp, what happens at boundaries in hold.cpp, moving in transplant.cpp.
 //
-//   start_up -> prove_client -> take_place -> pass_gate -> log_in_client
+//   arrive (find_source -> start_up -> find_service) -> prove_client -> take_place -> pass_gate ->
+//   log_in_client
 //   -> relay (parks: while_parked) -> wind_up
 //
 // Whoever wants the console goes another way after start_up: console_session.cpp.
@@ -30,11 +31,22 @@ constexpr std::size_t goodbye_read_bytes = 1024;
 }  // namespace
 
 session::session(shard& home, session_id id, int client, const endpoint& from)
-    : shard_(home), id_(id), client_(home.home().loop()), address_(from.text),
-      source_(client_address::of(from)), born_(reactor::now()), wait_(home.home().loop()),
+    : shard_(home), id_(id), own_client_(std::make_unique<stream>(home.home().loop())),
+      client_(*own_client_), address_(from.text), source_(client_address::of(from)),
+      born_(reactor::now()), wait_(home.home().loop()),
       pump_(client_, home.home().scratch(), *this, *this),
       inside_(home.admitted().set.contains(source_)) {
     client_.adopt(client);
+    shard_.enter(*this);
+}
+
+session::session(shard& home, session& arrived)
+    : shard_(home), id_(arrived.id_), own_client_(std::move(arrived.own_client_)),
+      client_(*own_client_), address_(arrived.address_), source_(arrived.source_),
+      entrance_(arrived.entrance_), born_(arrived.born_), wait_(home.home().loop()),
+      startup_(std::move(arrived.startup_)), early_(std::move(arrived.early_)),
+      pump_(client_, home.home().scratch(), *this, *this),
+      inside_(home.admitted().set.contains(source_)) {
     shard_.enter(*this);
 }
 
@@ -56,9 +68,12 @@ session::~session() {
 }
 
 task<void> session::run() {
-    bool goes_on = co_await find_source();
-    if (goes_on) {
-        goes_on = co_await start_up();
+    bool goes_on = startup_.has_value();
+    if (!goes_on) {
+        goes_on = co_await arrive();
+    }
+    if (!own_client_) {
+        co_return;  // another service has it now
     }
     if (goes_on && wants_console()) {
         co_await serve_console();
@@ -80,6 +95,18 @@ task<void> session::run() {
         co_await relay();
     }
     co_await wind_up();
+}
+
+/// False also when the client has been passed on to the service that it is meant for.
+task<bool> session::arrive() {
+    bool goes_on = co_await find_source();
+    if (goes_on) {
+        goes_on = co_await start_up();
+    }
+    if (goes_on) {
+        goes_on = co_await find_service();
+    }
+    co_return goes_on;
 }
 
 task<bool> session::take_place() {

@@ -68,12 +68,13 @@ class session final : public pump_owner, public name_listener, public io_sink {
 public:
     /// The connection counts as a stranger already.
     session(shard& home, session_id id, int client, const endpoint& from);
+    /// Goes on with the client of `arrived`, which has nothing left but to end. It has its startup
+    /// behind it, and counts as a stranger already.
+    session(shard& home, session& arrived);
     ~session();
 
-    /// Before run(): comes from a load balancer, which has to be one of these and to say for whom.
-    void expect_proxy_header(std::shared_ptr<const address_set> balancers) {
-        balancers_ = std::move(balancers);
-    }
+    /// Before run(), of a new connection.
+    void come_in_by(std::shared_ptr<const entrance> in) { entrance_ = std::move(in); }
 
     /// The whole life. Ends when the client is gone or was told why it has to go.
     task<void> run();
@@ -149,6 +150,10 @@ private:
     task<bool> read_proxy_header();
     void come_from(const protocol::proxied_client& client);
 
+    // entrance.cpp: which service the client is meant for
+    task<bool> find_service();
+    shard* service_meant() const;
+
     // session_startup.cpp: TLS, and what the client wants
     task<bool> start_up();
     task<bool> answer_startup(const protocol::startup_packet& packet);
@@ -161,6 +166,7 @@ private:
     task<void> forward_cancel(protocol::CancelRequest request);
 
     // session.cpp: the client's way in and out
+    task<bool> arrive();
     task<bool> take_place();
     task<bool> pass_gate();
     bool is_refused() const noexcept;
@@ -186,10 +192,12 @@ private:
     void recall_keys(const std::string& user, std::uint32_t backend, protocol::credentials& known);
     void
     keep_keys(const std::string& user, std::uint32_t backend, const protocol::credentials& known);
-    /// Who the session is to a backend that has a login of its own for all of them.
+    /// Who the session is to a backend that has a login of its own for all of them, or a database
+    /// of another name.
     struct stand_in {
         protocol::StartupMessage startup;
         protocol::credentials known;
+        bool is_fixed = true;  ///< nobody but the backend's own login; else the client's
     };
     std::optional<stand_in>
     stand_in_at(const service_settings& settings, std::uint32_t backend) const;
@@ -266,10 +274,11 @@ private:
 
     shard& shard_;
     const session_id id_;
-    stream client_;
+    std::unique_ptr<stream> own_client_;  ///< null when another session has taken it over
+    stream& client_;
     std::string address_;
     client_address source_;
-    std::shared_ptr<const address_set> balancers_;
+    std::shared_ptr<const entrance> entrance_;  ///< never null from come_in_by() on
     const steady_time born_;
     wait_point wait_;
     std::optional<protocol::StartupMessage> startup_;

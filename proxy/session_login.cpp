@@ -173,12 +173,19 @@ void session::keep_keys(
 
 std::optional<session::stand_in>
 session::stand_in_at(const service_settings& settings, std::uint32_t backend) const {
-    const auto& login = settings.backends[backend].login;
-    if (!login) {
+    const backend_target& target = settings.backends[backend];
+    if (!target.login && target.dbname.empty()) {
         return std::nullopt;
     }
-    stand_in other{startup_->as_user(login->user), {}};
-    other.known.password = login->password;
+    stand_in other{*startup_, known_, target.login != nullptr};
+    if (target.login) {
+        other.startup = other.startup.as_user(target.login->user);
+        other.known = {};
+        other.known.password = target.login->password;
+    }
+    if (!target.dbname.empty()) {
+        other.startup = other.startup.with_database(target.dbname);
+    }
     return other;
 }
 
@@ -252,12 +259,13 @@ task<bool> session::log_in_client() {
         co_return false;
     }
     auto other = stand_in_at(*settings, leg_->backend);
-    if (other && !is_proven_) {
+    const bool is_fixed = other && other->is_fixed;
+    if (is_fixed && !is_proven_) {
         login_failure what{.why = refusal::nobody_asked(*settings, leg_->backend)};
         co_await tell_login_failed(std::move(what), {});
         co_return false;
     }
-    answers_for_client_ = answers_for_client_ || other;
+    answers_for_client_ = answers_for_client_ || is_fixed;
     if (!answers_for_client_) {
         // Without an answer the client logs in all the same, and cannot be moved.
         [[maybe_unused]] const bool is_known = co_await look_up_secret(settings);
@@ -275,7 +283,7 @@ task<bool> session::log_in_client() {
         observer ? &*observer : nullptr};
     const steady_time deadline = reactor::now() + settings->login_timeout;
     const protocol::StartupMessage& startup = other ? other->startup : *startup_;
-    protocol::credentials& known = other ? other->known : known_;
+    protocol::credentials& known = is_fixed ? other->known : known_;
     const std::string user(startup.user());
     recall_keys(user, leg_->backend, known);
     const auto in = co_await log_in(*leg_, wait_, startup, known, &client, deadline);
@@ -287,7 +295,7 @@ task<bool> session::log_in_client() {
         co_return false;
     }
     keep_keys(user, leg_->backend, known);
-    asked_credentials_ = leg_->asked_credentials && !other;
+    asked_credentials_ = leg_->asked_credentials && !is_fixed;
     client_sees_ = leg_->reported;
     if (asked_credentials_ && !answers_for_client_ && listed != nullptr) {
         known_ = protocol::credentials::of(*listed);

@@ -26,7 +26,7 @@ std::optional<failure> session::refuse_by_name(const login_rules::verdict& how) 
     std::optional<std::string> name;
     if (is_cert && client_.is_secure()) {
         name = client_.tls()->peer_name();
-    } else if (!is_cert && source_.is_local && !balancers_) {  // theirs is the balancer's
+    } else if (!is_cert && source_.is_local && !entrance_->balancers) {  // theirs is the balancer's
         name = peer_user(client_.fd());
     }
     failure no{std::string(sqlstate::invalid_authorization), {}, {}, {}};

@@ -80,9 +80,7 @@ void shard::learn(std::string_view name) {
     }
 }
 
-void shard::accept(
-    int client, const endpoint& from, const std::shared_ptr<const address_set>& balancers
-) {
+void shard::accept(int client, const endpoint& from, const std::shared_ptr<const entrance>& in) {
     shard_counters::bump(counters().clients_accepted);
     if (!service_.try_greet(settings_->max_connections + strangers_spare)) {
         shard_counters::bump(counters().clients_refused);
@@ -90,10 +88,17 @@ void shard::accept(
         return;
     }
     auto s = std::make_unique<session>(*this, worker_.next_session_id(), client, from);
-    if (balancers) {
-        s->expect_proxy_header(balancers);
-    }
+    s->come_in_by(in);
     spawn(live(std::move(s)), log_task_end);
+}
+
+void shard::take_over(session& arrived) {
+    shard_counters::bump(counters().clients_accepted);
+    if (!service_.try_greet(settings_->max_connections + strangers_spare)) {
+        shard_counters::bump(counters().clients_refused);
+        return;
+    }
+    spawn(live(std::make_unique<session>(*this, arrived)), log_task_end);
 }
 
 session* shard::find(session_id id) const {

@@ -98,9 +98,10 @@ public:
     derived_keys& derived() noexcept { return derived_; }
 
     // --- from the worker --------------------------------------------------------------------
-    /// `balancers`: see listen_point.
-    void
-    accept(int client, const endpoint& from, const std::shared_ptr<const address_set>& balancers);
+    void accept(int client, const endpoint& from, const std::shared_ptr<const entrance>& in);
+    /// A session of another service of this worker whose client is meant for this one: goes on here
+    /// with what it knows, or is refused as by accept().
+    void take_over(session& arrived);
     session* find(session_id id) const;
     void for_each(const std::function<void(session&)>& visit);
     void close_gate();

@@ -29,10 +29,11 @@ void log_refused(const service_settings& settings, const std::string& from, std:
 
 /// True when the client's address is known and it may go on.
 task<bool> session::find_source() {
-    if (!balancers_) {
+    const auto& balancers = entrance_->balancers;
+    if (!balancers) {
         co_return true;
     }
-    if (!balancers_->contains(source_)) {
+    if (!balancers->contains(source_)) {
         log_refused(shard_.settings(), address_, "not a trusted load balancer");
         shard_counters::bump(shard_.counters().clients_refused);
         failure why = refusal::not_a_balancer(shard_.settings());

@@ -18,11 +18,8 @@ namespace {
 constexpr int accepts_per_event = 32;
 }
 
-listener::listener(
-    worker& w, std::size_t service, int fd, std::shared_ptr<const address_set> balancers
-)
-    : worker_(w), service_(service), balancers_(std::move(balancers)), fd_(fd),
-      reserve_(open("/dev/null", O_RDONLY | O_CLOEXEC)) {
+listener::listener(worker& w, int fd, std::shared_ptr<const entrance> in)
+    : worker_(w), in_(std::move(in)), fd_(fd), reserve_(open("/dev/null", O_RDONLY | O_CLOEXEC)) {
     worker_.loop().add(watch_, fd_, EPOLLIN, this);
 }
 
@@ -40,7 +37,7 @@ void listener::on_io(std::uint32_t) {
         const int client = ::accept4(fd_, address, &from.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
             from.text = address_text(from);
-            worker_.at(service_).accept(client, from, balancers_);
+            worker_.at(in_->services.front()).accept(client, from, in_);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE) {
@@ -72,10 +69,8 @@ worker::~worker() {
     join();
 }
 
-void worker::add_listener(
-    std::size_t service, int fd, std::shared_ptr<const address_set> balancers
-) {
-    listeners_.push_back(std::make_unique<listener>(*this, service, fd, std::move(balancers)));
+void worker::add_listener(int fd, std::shared_ptr<const entrance> in) {
+    listeners_.push_back(std::make_unique<listener>(*this, fd, std::move(in)));
 }
 
 void worker::start() {

@@ -19,8 +19,7 @@ class worker;
 /// One listening socket of one worker.
 class listener final : public io_sink {
 public:
-    /// `balancers`: see listen_point.
-    listener(worker& w, std::size_t service, int fd, std::shared_ptr<const address_set> balancers);
+    listener(worker& w, int fd, std::shared_ptr<const entrance> in);
     ~listener();
     listener(const listener&) = delete;
     void on_io(std::uint32_t events) override;
@@ -29,8 +28,7 @@ private:
     void refuse_one();
 
     worker& worker_;
-    std::size_t service_;
-    std::shared_ptr<const address_set> balancers_;
+    std::shared_ptr<const entrance> in_;
     int fd_;
     int reserve_;
     io_watch watch_;
@@ -54,7 +52,7 @@ public:
 
     /// Before start(): takes over listening sockets.
     void add_service(std::unique_ptr<shard> s) { shards_.push_back(std::move(s)); }
-    void add_listener(std::size_t service, int fd, std::shared_ptr<const address_set> balancers);
+    void add_listener(int fd, std::shared_ptr<const entrance> in);
 
     void start();
     /// Any thread. Ends all sessions, then the thread; join() waits for it.

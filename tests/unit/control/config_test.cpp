@@ -118,10 +118,12 @@ testing: {move_every: 12}
 TEST(ConfigErrors, UnknownKeysNameTheNearestOne) {
     EXPECT_THAT(
         errors_of_service("    hodl: {timeout: 1s}\n"),
-        ElementsAre("f:6:5: unknown key \"hodl\" in services.app, expected listen, route, access, "
-                    "auth, tls, hold, admin, replication, pins, max_connections, connect_timeout, "
-                    "login_timeout, moves_in_flight, limits, console, cutover, checks or backends; "
-                    "did you mean \"hold\"?")
+        ElementsAre(
+            "f:6:5: unknown key \"hodl\" in services.app, expected listen, databases, route, "
+            "access, auth, tls, hold, admin, replication, pins, max_connections, connect_timeout, "
+            "login_timeout, moves_in_flight, limits, console, cutover, checks or backends; "
+            "did you mean \"hold\"?"
+        )
     );
     EXPECT_THAT(
         errors_of_service("    hold: {timeuot: 1s}\n"),
@@ -269,8 +271,8 @@ TEST(ConfigErrors, DuplicatesAreRefused) {
     EXPECT_THAT(
         errors_of("services:\n  a: {listen: [\"h:1\"], backends: {b: {host: h}}}\n"
                   "  b: {listen: [\"h:1\"], backends: {b: {host: h}}}\n"),
-        ElementsAre("f:3:3: services.b.listen: h:1 is taken by service \"a\", expected an address "
-                    "of its own")
+        ElementsAre("f:3:15: services.b.listen: h:1 is taken by service \"a\", expected an address "
+                    "of its own, or \"databases\" in both to tell them apart")
     );
 }
 

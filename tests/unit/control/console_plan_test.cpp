@@ -15,15 +15,18 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Pair;
 
-console_plan plan(std::string_view statement) {
-    auto made = plan_statement(statement, "app");
+const std::vector<named_service> only_app{{"app"}};
+const std::vector<named_service> two{{"app", "app_db"}, {"shop"}};
+
+console_plan plan(std::string_view statement, std::span<const named_service> of = only_app) {
+    auto made = plan_statement(statement, of);
     EXPECT_TRUE(made.has_value()) << statement << ": "
                                   << (made.has_error() ? made.error().message : "");
     return made ? std::move(*made) : console_plan{};
 }
 
-std::string refusal(std::string_view statement) {
-    const auto made = plan_statement(statement, "app");
+std::string refusal(std::string_view statement, std::span<const named_service> of = only_app) {
+    const auto made = plan_statement(statement, of);
     return made ? "accepted" : made.error().sqlstate + " " + made.error().message;
 }
 
@@ -205,6 +208,31 @@ TEST(ConsolePlan, EachVerbNeedsTheRoleOfItsCommand) {
     };
     for (const auto& [statement, needed] : rows) {
         EXPECT_EQ(plan(statement).needs, needed) << statement;
+    }
+}
+
+TEST(ConsolePlan, SeveralServicesAreNamedOrMeantTogether) {
+    EXPECT_THAT(plan("PAUSE", two).services, ElementsAre("app", "shop"));
+    EXPECT_THAT(plan("PAUSE shop", two).services, ElementsAre("shop"));
+    EXPECT_THAT(plan("PAUSE app_db", two).services, ElementsAre("app")) << "by its only database";
+    EXPECT_THAT(plan("PAUSE TIMEOUT 5s SERVICE shop", two).services, ElementsAre("shop"));
+    EXPECT_THAT(plan("RETARGET green SERVICE shop", two).services, ElementsAre("shop"));
+    EXPECT_THAT(plan("KILL_CLIENT 7", two).services, ElementsAre("app", "shop"));
+    EXPECT_TRUE(plan("KILL_CLIENT 7", two).is_for_any);
+    EXPECT_THAT(plan("RELOAD", two).services, IsEmpty());
+    EXPECT_THAT(plan("SHOW POOLS", two).services, IsEmpty());
+    EXPECT_THAT(plan("SHOW PINS SERVICE shop", two).services, ElementsAre("shop"));
+    const std::pair<const char*, const char*> rows[] = {
+        {"PAUSE mall", "3D000 \"mall\" is not what this console is of, expected app or shop"},
+        {"RETARGET green", "42601 several services are reached here, expected SERVICE app or shop"},
+        {"RETARGET green SERVICE mall", "3D000"},
+        {"RETARGET green SERVICE", "42601 a value is missing behind SERVICE"},
+        {"PAUSE app SERVICE shop", "42601 the service is given twice"},
+        {"RELOAD SERVICE app", "42601 RELOAD takes no \"SERVICE\""},
+        {"SHOW PINS SERVICE mall", "3D000"},
+    };
+    for (const auto& [statement, expected] : rows) {
+        EXPECT_THAT(refusal(statement, two), HasSubstr(expected)) << statement;
     }
 }
 

@@ -134,7 +134,7 @@ protected:
     std::vector<boost::json::object> progress;
     command_threads threads;
     service_console console{
-        {.service = "app",
+        {.service = {"app"},
          .threads = threads,
          .run =
              [this](const request& given, const progress_sink& tell) {
@@ -269,7 +269,7 @@ TEST_F(Console, ExceptionsAreAnswersToo) {
         throw std::runtime_error("broken");
     };
     service_console other(
-        {.service = "app", .threads = threads, .run = {}, .sources = broken},
+        {.service = {"app"}, .threads = threads, .run = {}, .sources = broken},
         {.admins = {"ada"}, .operators = {}, .viewers = {}, .from = {}}
     );
     EXPECT_EQ(ask(other, "ada", "SHOW POOLS").error->sqlstate, "XX000");
