@@ -103,9 +103,13 @@ result<std::unique_ptr<daemon>> daemon::start(start_arguments arguments) {
 }
 
 daemon::~daemon() {
+    is_ending_ = true;
     names_.reset();
     for (const auto& service : services_) {
-        service->stop(std::nullopt);
+        service->stop();
+    }
+    if (winding_down_.joinable()) {
+        winding_down_.join();
     }
     socket_.reset();
     console_threads_.stop();
@@ -352,21 +356,9 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
     case command_id::reload:
         return reload();
     case command_id::shutdown:
-        return shut_down(given);
+        return shut_down(given.has("drain"), tell);
     }
     return outcome::of(exit_code::usage, "not in this version");
-}
-
-outcome daemon::shut_down(const request& given) {
-    for (const auto& service : services_) {
-        std::optional<std::chrono::milliseconds> drain;
-        if (given.has("drain")) {
-            drain = service->settings()->cutover.drain_timeout;
-        }
-        service->stop(drain);
-    }
-    arguments_.ask_to_stop();
-    return outcome::done({});
 }
 
 outcome daemon::reload() {

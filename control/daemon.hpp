@@ -14,6 +14,7 @@
 #include "protocol/secret.hpp"
 #include "proxy/engine.hpp"
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -45,6 +46,10 @@ public:
     daemon(const daemon&) = delete;
     daemon& operator=(const daemon&) = delete;
 
+    /// As the command `shutdown --drain`, in the background: asks the owner to stop at its end.
+    /// Going on to destroy the daemon cuts it short.
+    void wind_down();
+
     /// Reads the file again and applies what needs no restart. Wrong files change nothing.
     outcome reload();
 
@@ -59,7 +64,7 @@ private:
     outcome run_on_service(const request& given, const progress_sink& tell);
     outcome status(const request& given);
     outcome events(const request& given) const;
-    outcome shut_down(const request& given);
+    outcome shut_down(bool drain, const progress_sink& tell);
     std::shared_ptr<proxy::secret_source> secrets_of(const service_config& service, std::size_t i);
     pg_login secret_login(std::size_t i);
     service_askers askers_of(const service_config& service, std::size_t i);
@@ -92,6 +97,8 @@ private:
     };
     std::vector<in_force> in_force_;  ///< one a service; guarded by reload_mutex_
     std::vector<std::thread> recoveries_;
+    std::thread winding_down_;
+    std::atomic<bool> is_ending_ = false;
     std::unique_ptr<control_socket> socket_;
     std::unique_ptr<name_refresh> names_;
     std::unique_ptr<traffic_sampler> traffic_;

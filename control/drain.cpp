@@ -12,14 +12,35 @@
 namespace pgsluice::control {
 namespace {
 
+namespace json = boost::json;
 using clock = limits::clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds timeout_default{10'000};
 constexpr milliseconds progress_every{200};
+constexpr milliseconds who_is_left_every{1'000};
 
 bool is_over(const proxy::service_progress& p) {
     return p.draining == 0;
+}
+
+bool is_left(const proxy::session_info& session) {
+    return session.is_draining;
+}
+
+/// How far it is; who is left is looked at now and then only, as there may be thousands.
+json::object
+progress_json(std::size_t left, std::size_t meant, milliseconds waited, json::array who) {
+    std::string text = std::to_string(left) + " of " + counted(meant, "session") + " left";
+    if (!who.empty() && left > 0) {
+        text += ": " + std::string(who.front().as_string()) +
+                (left > 1 ? ", and " + std::to_string(left - 1) + " more" : "");
+    }
+    json::object progress{{"step", "drain"}, {"text", text}, {"elapsed_ms", waited.count()}};
+    if (!who.empty()) {
+        progress["left"] = std::move(who);
+    }
+    return progress;
 }
 
 /// Which sessions the command is about, or what is wrong with its arguments.
@@ -62,19 +83,11 @@ outcome service_operations::drain(const request& given, const progress_sink& tel
     const auto started = clock::now();
     const auto deadline = started + given.duration("timeout", timeout_default);
     const std::size_t meant = around_.engine.drain(id_, *which, words);
-    bool is_done = false;
-    while (!is_done && !aborted_ && clock::now() < deadline) {
-        is_done = traffic_.wait(is_over, std::min(deadline, clock::now() + progress_every));
-        const auto waited = std::chrono::duration_cast<milliseconds>(clock::now() - started);
-        const std::size_t left = traffic_.progress().draining;
-        tell(
-            {{"step", "drain"},
-             {"text", std::to_string(left) + " of " + counted(meant, "session") + " left"},
-             {"elapsed_ms", waited.count()}}
-        );
-    }
+    wait_drained(
+        meant, deadline, [this] { return aborted_.load(); }, tell
+    );
     auto left = traffic_.sessions();
-    std::erase_if(left, [](const proxy::session_info& each) { return !each.is_draining; });
+    std::erase_if(left, [](const proxy::session_info& each) { return !is_left(each); });
     around_.engine.end_drain(id_);
     const auto waited = std::chrono::duration_cast<milliseconds>(clock::now() - started);
     boost::json::object result{{"ended", meant - left.size()}, {"waited_ms", waited.count()}};
@@ -90,6 +103,45 @@ outcome service_operations::drain(const request& given, const progress_sink& tel
                      who + " did not come to a boundary in time and go on",
                      result
                  );
+}
+
+/// Until nobody is left, the deadline or `is_over_early`, telling how far it is and, once a second,
+/// who is left.
+void service_operations::wait_drained(
+    std::size_t meant,
+    clock::time_point deadline,
+    const std::function<bool()>& is_over_early,
+    const progress_sink& tell
+) {
+    const auto started = clock::now();
+    auto looked = started;
+    json::array who;
+    bool is_done = false;
+    while (!is_done && !is_over_early() && clock::now() < deadline) {
+        const auto now = clock::now();
+        is_done = around_.engine.wait(id_, is_over, std::min(deadline, now + progress_every));
+        if (!is_done && now - looked >= who_is_left_every) {
+            looked = now;
+            who.clear();
+            for (const std::string& row : session_rows(around_.engine.sessions(id_), is_left)) {
+                who.emplace_back(row);
+            }
+        }
+        const auto waited = std::chrono::duration_cast<milliseconds>(clock::now() - started);
+        tell(progress_json(around_.engine.progress(id_).draining, meant, waited, who));
+    }
+}
+
+std::size_t
+service_operations::wind_down(const std::function<bool()>& is_over, const progress_sink& tell) {
+    const proxy::farewell words{
+        "57P01",
+        "terminating connection because pgsluice is shutting down",
+        "An operator stops the proxy in front of service \"" + name() + "\".",
+        {}};
+    const std::size_t meant = around_.engine.drain(id_, {}, words);
+    wait_drained(meant, clock::now() + settings()->cutover.drain_timeout, is_over, tell);
+    return around_.engine.progress(id_).draining;
 }
 
 outcome service_operations::kill(const request& given) {

@@ -107,7 +107,7 @@ std::optional<config> read_arguments(quick_start quick, std::string& made_direct
 sigset_t block_signals() {
     sigset_t signals;
     sigemptyset(&signals);
-    for (const int each : {SIGTERM, SIGINT, SIGHUP}) {
+    for (const int each : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}) {
         sigaddset(&signals, each);
     }
     ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
@@ -121,6 +121,35 @@ void raise_descriptor_limit() {
     if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+void reload(daemon& running) {
+    const outcome reload = running.reload();
+    if (!reload.is_done()) {
+        spdlog::error("reload_failed what=\"{}\"", reload.error);
+    }
+}
+
+/// Which signal it is that ends the process. SIGINT lets sessions come to their boundaries first,
+/// unless it comes again; PgBouncer's signals for PAUSE and RESUME are none to die of.
+int wait_for_the_end(daemon& running, const sigset_t& signals) {
+    for (bool is_draining = false;;) {
+        int signal = 0;
+        if (::sigwait(&signals, &signal) != 0) {
+            continue;
+        }
+        if (signal == SIGHUP) {
+            reload(running);
+        } else if (signal == SIGUSR1 || signal == SIGUSR2) {
+            spdlog::warn("signal_ignored signal={} (the command is pause or resume)", signal);
+        } else if (signal == SIGINT && !is_draining) {
+            is_draining = true;
+            spdlog::info("draining signal={}", signal);
+            running.wind_down();
+        } else {
+            return signal;
+        }
     }
 }
 
@@ -148,14 +177,7 @@ int serve(const config& settings, const std::string& file) {
         );
         return exit_failed;
     }
-    int signal = 0;
-    while (::sigwait(&signals, &signal) != 0 || signal == SIGHUP) {
-        const outcome reload = (*started)->reload();
-        if (!reload.is_done()) {
-            spdlog::error("reload_failed what=\"{}\"", reload.error);
-        }
-    }
-    spdlog::info("stopping signal={}", signal);
+    spdlog::info("stopping signal={}", wait_for_the_end(**started, signals));
     return exit_done;
 }
 

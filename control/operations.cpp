@@ -114,19 +114,13 @@ outcome service_operations::abort() {
     return outcome::done({{"aborted", name}});
 }
 
-void service_operations::stop(std::optional<milliseconds> drain) {
+void service_operations::stop() {
     {
         const std::lock_guard guard(mutex_);
         is_stopping_ = true;
         stopping_ = true;
     }
     interrupt_and_wait("shutdown");
-    if (drain) {
-        traffic_.close_gate();
-        const auto deadline = clock::now() + *drain;
-        while (!traffic_.wait(all_parked, deadline) && clock::now() < deadline) {
-        }
-    }
 }
 
 outcome service_operations::apply(

@@ -92,8 +92,10 @@ public:
     bool apply_addresses(std::shared_ptr<const proxy::service_settings> resolved);
 
     /// Before the process ends: interrupts what runs, waits for its end and refuses everything new.
-    /// With a drain time, waits that long for sessions to come to a boundary, gate closed.
-    void stop(std::optional<std::chrono::milliseconds> drain);
+    void stop();
+    /// After stop(): ends each session at its next boundary, for at most cutover.drain_timeout or
+    /// until `is_over`. How many are left.
+    std::size_t wind_down(const std::function<bool()>& is_over, const progress_sink& tell);
 
 private:
     /// The right to be the one operation; given back when it goes out of scope.
@@ -123,6 +125,12 @@ private:
     result<void> append(std::string_view kind, boost::json::object payload);
     void reopen(std::string_view why, std::string_view by = {});
 
+    void wait_drained(
+        std::size_t meant,
+        limits::clock::time_point deadline,
+        const std::function<bool()>& is_over_early,
+        const progress_sink& tell
+    );
     outcome park_all(const request& given, bool was_open, const progress_sink& tell);
     outcome pause_is_late(const request& given, bool was_open);
     outcome end_blockers(const std::vector<proxy::session_info>& blockers, bool was_open);

@@ -166,6 +166,9 @@ public:
     /// Whether new clients are let in; live sessions go on, and so does whoever is in its login.
     void take_clients(service_id service, bool on);
 
+    /// No new connection is accepted any more; that cannot be undone.
+    void stop_listening();
+
     // --- ending -----------------------------------------------------------------------------
 
     /// Ends the sessions named, wherever they are, telling the client `farewell` as a FATAL error;

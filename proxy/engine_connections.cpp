@@ -2,6 +2,7 @@
 #include "proxy/engine.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
+#include "proxy/worker.hpp"
 
 #include <atomic>
 #include <mutex>
@@ -29,6 +30,10 @@ std::size_t engine::reconnect(service_id service) {
 
 void engine::take_clients(service_id service, bool on) {
     on_shards(service, [on](shard& s) { s.take_clients(on); });
+}
+
+void engine::stop_listening() {
+    on_shards(0, [](shard& s) { s.home().stop_listening(); });
 }
 
 }  // namespace pgsluice::proxy

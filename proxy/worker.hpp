@@ -55,6 +55,7 @@ public:
     void add_listener(int fd, std::shared_ptr<const entrance> in);
 
     void start();
+    void stop_listening() { listeners_.clear(); }
     /// Any thread. Ends all sessions, then the thread; join() waits for it.
     void shut_down();
     void join();

@@ -199,7 +199,7 @@ TEST_F(Operations, FaultInTheJournalLeavesEverythingAsItWas) {
 }
 
 TEST_F(Operations, StoppedServiceRefusesEverything) {
-    service->stop(std::chrono::milliseconds(1));
+    service->stop();
     EXPECT_EQ(pause().exit, exit_code::refused);
     EXPECT_THAT(retarget("green").error, HasSubstr("shutting down"));
 }
