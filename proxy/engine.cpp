@@ -341,6 +341,22 @@ stall_histogram engine::stalls(service_id service) const {
     return sum;
 }
 
+void engine::read_load(service_id service, bool on) {
+    parts_->on_all(service, [on](shard& s) { s.read_load(on); });
+}
+
+load_readings engine::load(service_id service) const {
+    std::mutex mutex;
+    load_readings sum;
+    parts_->on_all(service, [&](shard& s) {
+        const std::lock_guard lock(mutex);
+        if (const load_readings* const share = s.load()) {
+            sum.add(*share);
+        }
+    });
+    return sum;
+}
+
 void engine::order_move(service_id service, move_order order) {
     parts_->on_all(service, [&](shard& s) {
         s.give_order(order);

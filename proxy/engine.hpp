@@ -108,6 +108,12 @@ public:
     /// Since the last count_stalls_anew(), those who wait still included.
     stall_histogram stalls(service_id service) const;
 
+    /// Begins to count anew what clients get and how long it takes, or ends that; meanwhile each
+    /// request costs a look at the clock.
+    void read_load(service_id service, bool on);
+    /// Since then; empty while nothing is counted.
+    load_readings load(service_id service) const;
+
     // --- moving -----------------------------------------------------------------------------
 
     /// Gives the order: sessions are captured at their next boundary (a pause of about one round

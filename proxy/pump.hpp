@@ -3,6 +3,7 @@
 #include "protocol/frame.hpp"
 #include "protocol/read_only_guard.hpp"
 #include "protocol/session_state.hpp"
+#include "proxy/load_tap.hpp"
 #include "proxy/statement_tap.hpp"
 #include "proxy/stats.hpp"
 #include "proxy/stream.hpp"
@@ -94,6 +95,10 @@ public:
             guard_->read_by(rules);
         }
     }
+    /// Reads the load into `sum`, which outlives that, or (null) does not any more.
+    void read_load(load_readings* sum) {
+        load_ = sum == nullptr ? nullptr : std::make_unique<load_tap>(*sum);
+    }
     /// What has been read ahead fits the scratch buffer, which a guarded session does without.
     bool may_unguard() const noexcept { return held_.size() < scratch_.size(); }
 
@@ -177,6 +182,7 @@ private:
     protocol::frame_cursor from_backend_;
     statement_tap tap_;
     std::unique_ptr<protocol::read_only_guard> guard_;  ///< null: forced read-only is off
+    std::unique_ptr<load_tap> load_;                    ///< null: nobody asks for the load
 
     std::vector<std::uint8_t> held_;        ///< read from the client, not yet forwarded
     std::vector<std::uint8_t> to_backend_;  ///< forwarded, not yet taken by the socket

@@ -113,6 +113,9 @@ std::size_t pump::guard_one(std::size_t at) {
             since_ = coarse_now();
         }
         ++requests_;
+        if (load_) {
+            load_->on_request();
+        }
         state_.on_frontend(type);
     }
     if (type == 'Q' || type == 'P' || (type == 'B' && tap_.wants_bind())) {

@@ -58,6 +58,9 @@ struct pump::client_visitor {
             p.since_ = coarse_now();
         }
         ++p.requests_;
+        if (p.load_) [[unlikely]] {
+            p.load_->on_request();
+        }
         state.on_frontend(m.type);
         if (m.type == 'Q' || m.type == 'P' || (m.type == 'B' && p.tap_.wants_bind())) {
             p.tap_.on_message(m);
@@ -98,6 +101,9 @@ struct pump::backend_visitor {
             break;
         case 'E':
             p.error_last_ = true;
+            if (p.load_) {
+                p.load_->on_error(m.body_so_far);
+            }
             p.tap_.on_error();
             p.state_.on_backend(m.type);
             break;
@@ -134,6 +140,9 @@ struct pump::backend_visitor {
         }
         p.state_.on_backend('Z', status);
         p.error_last_ = false;
+        if (p.load_) [[unlikely]] {
+            p.load_->on_ready(p.state_.ready_owed() != 0);
+        }
         if (p.state_.ready_owed() == 0) {
             p.tap_.on_quiet();
             ++p.boundaries_;

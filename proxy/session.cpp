@@ -177,6 +177,7 @@ task<void> session::relay() {
         pump_.close();
     }
     guard_from_start();
+    pump_.read_load(shard_.load());
     const std::vector<std::uint8_t> behind_login = std::exchange(leg_->early, {});
     pump_.start(leg_->io, client_pid_, leg_->pid);
     if (!behind_login.empty() && pump_.end() == pump_end::none) {
@@ -212,6 +213,9 @@ task<void> session::wind_up() {
         switching_ && pump_.end() == pump_end::none && pump_.state().at_boundary();
     if (leg_ && was_left_behind) {
         shard_.retire(std::move(leg_));  // its server has the time when the others have moved
+    }
+    if (pump_.end() == pump_end::backend_gone) {
+        shard_.count_failure(pump_.backend_said_why() ? "" : "08006");
     }
     if (leg_ && leg_->io.is_open()) {
         if (farewell_ && pump_.state().ready_owed() > 0) {

@@ -126,6 +126,7 @@ public:
     bool reconnect();
     void grant_reconnect();    ///< its turn
     void read_only_changed();  ///< forced read-only was switched on or off
+    void read_load(load_readings* sum) { pump_.read_load(sum); }
     void order_given();
     /// Queues it to be captured again if it has done something since; true if it has.
     bool refresh();

@@ -231,6 +231,7 @@ task<bool> session::connect_leg(std::shared_ptr<const service_settings> settings
     }
     shard_counters::bump(shard_.counters().logins_failed);
     shard_counters::bump(shard_.counters().connects_failed);
+    shard_.count_failure(opened.error().sqlstate);
     spdlog::warn(
         "backend unreachable service={} backend={} detail=\"{}\"",
         settings->name,
@@ -289,6 +290,9 @@ task<bool> session::log_in_client() {
     const auto in = co_await log_in(*leg_, wait_, startup, known, &client, deadline);
     if (!in) {
         login_failure what = in.error();
+        if (!what.client_gone) {
+            shard_.count_failure(what.why.sqlstate);
+        }
         const std::string& backend = settings->backends[leg_->backend].name;
         std::string where = "Service \"" + settings->name + "\", backend \"" + backend + "\"";
         co_await tell_login_failed(std::move(what), std::move(where));

@@ -149,6 +149,20 @@ void shard::set_read_only(bool on) {
     changed();
 }
 
+void shard::read_load(bool on) {
+    auto before = std::exchange(load_, on ? std::make_unique<load_readings>() : nullptr);
+    for_each([this](session& s) { s.read_load(load_.get()); });
+}
+
+void shard::count_failure(std::string_view sqlstate) {
+    if (load_) {
+        ++load_->answers;
+        if (!sqlstate.empty()) {
+            load_->add_error(sqlstate);
+        }
+    }
+}
+
 void shard::hold_long(milliseconds threshold) {
     const steady_time now = reactor::now();
     if (!std::exchange(holds_long_, true)) {

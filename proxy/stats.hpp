@@ -1,9 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <string_view>
 
 namespace pgsluice::proxy {
 
@@ -82,6 +86,103 @@ struct stall_histogram {
     }
 
     friend bool operator==(const stall_histogram&, const stall_histogram&) = default;
+};
+
+/// How long answers took, in classes of which each is at most a sixteenth wide: 1 us to 71 minutes,
+/// what is longer in the last one.
+class latency_histogram {
+public:
+    void add(std::chrono::steady_clock::duration took) noexcept {
+        const auto us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
+        const auto longest = std::int64_t{0xFFFF'FFFF};
+        ++counts_[class_of(static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, longest)))];
+    }
+    void add(const latency_histogram& other) noexcept {
+        for (std::size_t i = 0; i < counts_.size(); ++i) {
+            counts_[i] += other.counts_[i];
+        }
+    }
+    /// What came since `earlier`, an older copy of this.
+    latency_histogram since(const latency_histogram& earlier) const noexcept {
+        latency_histogram rest = *this;
+        for (std::size_t i = 0; i < counts_.size(); ++i) {
+            rest.counts_[i] -= earlier.counts_[i];
+        }
+        return rest;
+    }
+
+    std::uint64_t total() const noexcept {
+        std::uint64_t sum = 0;
+        for (const std::uint32_t count : counts_) {
+            sum += count;
+        }
+        return sum;
+    }
+    /// What `percent` of the answers did not exceed: the upper bound of the class; 0 where there
+    /// was none.
+    std::chrono::microseconds quantile(double percent) const noexcept {
+        const double wanted = percent / 100 * static_cast<double>(total());
+        double seen = 0;
+        for (std::size_t i = 0; i < counts_.size(); ++i) {
+            seen += counts_[i];
+            if (counts_[i] != 0 && seen >= wanted) {
+                return upper_bound_of(i);
+            }
+        }
+        return {};
+    }
+
+private:
+    static constexpr std::uint32_t parts_bits = 4;
+    static constexpr std::uint32_t parts = 1U << parts_bits;
+
+    static std::size_t class_of(std::uint32_t us) noexcept {
+        if (us < parts) {
+            return us;
+        }
+        const auto octave = static_cast<std::uint32_t>(std::bit_width(us)) - 1;
+        return (octave - parts_bits + 1) * parts + (us >> (octave - parts_bits)) % parts;
+    }
+    static std::chrono::microseconds upper_bound_of(std::size_t at) noexcept {
+        if (at < parts) {
+            return std::chrono::microseconds(at + 1);
+        }
+        return std::chrono::microseconds((parts + at % parts + 1) << (at / parts - 1));
+    }
+
+    std::array<std::uint32_t, (32 - parts_bits + 1) * parts> counts_{};
+};
+
+/// What clients got, counted only while somebody asks for it: engine::read_load().
+struct load_readings {
+    std::uint64_t answers = 0;  ///< to requests; and logins that a server refused
+    std::map<std::array<char, 2>, std::uint64_t> errors{};  ///< by class of SQLSTATE
+    latency_histogram latency{};                            ///< from request to ReadyForQuery
+
+    /// `sqlstate` as it came from a server; what is none is counted as "??".
+    void add_error(std::string_view sqlstate) {
+        const auto is_valid = [](char c) {
+            return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
+        };
+        const bool is_class =
+            sqlstate.size() >= 2 && is_valid(sqlstate[0]) && is_valid(sqlstate[1]);
+        ++errors[is_class ? std::array{sqlstate[0], sqlstate[1]} : std::array{'?', '?'}];
+    }
+    void add(const load_readings& other) {
+        answers += other.answers;
+        for (const auto& [sqlstate, count] : other.errors) {
+            errors[sqlstate] += count;
+        }
+        latency.add(other.latency);
+    }
+    /// What came since `earlier`, an older copy of this.
+    load_readings since(const load_readings& earlier) const {
+        load_readings rest{answers - earlier.answers, errors, latency.since(earlier.latency)};
+        for (const auto& [sqlstate, count] : earlier.errors) {
+            rest.errors[sqlstate] -= count;
+        }
+        return rest;
+    }
 };
 
 }  // namespace pgsluice::proxy
