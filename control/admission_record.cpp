@@ -23,6 +23,30 @@ std::string text_in(const json::object& fields, std::string_view name) {
 
 }  // namespace
 
+result<void> check_admit(const request& given) {
+    const auto wrong = [](std::string message) {
+        return failure{"22023", std::move(message), {}, {}};
+    };
+    static constexpr std::string_view ways[] = {"RANGES", "stages", "pause", "resume", "skip"};
+    int ways_given = 0;
+    for (const std::string_view way : ways) {
+        ways_given += given.has(way) ? 1 : 0;
+    }
+    if (ways_given == 0) {
+        return wrong("admit needs RANGES, or one of --stages, --pause, --resume and --skip");
+    }
+    if (ways_given > 1) {
+        return wrong("admit takes one of RANGES, --stages, --pause, --resume and --skip");
+    }
+    if (given.has("refuse") && given.has("hold")) {
+        return wrong("--refuse and --hold are given, expected one of them");
+    }
+    if ((given.has("refuse") || given.has("hold")) && !given.has("RANGES")) {
+        return wrong("--refuse and --hold belong to RANGES; stages have \"refuse\" in their file");
+    }
+    return {};
+}
+
 proxy::admission requested_admission(const request& given) {
     proxy::admission who = admission_of(given.text("RANGES"));
     who.refuses = given.has("refuse");

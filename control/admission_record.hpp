@@ -13,6 +13,9 @@ namespace pgsluice::control {
 /// What the command `admit` asks for; make_request() has checked it.
 proxy::admission requested_admission(const request& given);
 
+/// What `admit` may be given together; the values of its arguments were checked by themselves.
+result<void> check_admit(const request& given);
+
 /// A set alone, whose text has been checked; everybody else waits.
 proxy::admission admission_of(std::string_view ranges);
 

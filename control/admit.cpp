@@ -4,6 +4,7 @@
 #include "control/report_json.hpp"
 #include "control/steps.hpp"
 
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <spdlog/spdlog.h>
 
@@ -45,19 +46,53 @@ json::object service_operations::admission_json(const std::vector<proxy::session
 }
 
 outcome service_operations::admit(const request& given) {
+    if (given.has("stages")) {
+        return begin_stages(given);
+    }
+    if (given.has("pause") || given.has("resume") || given.has("skip")) {
+        return change_stages(given);
+    }
+    return admit_set(given);
+}
+
+outcome service_operations::admit_set(const request& given) {
     proxy::admission who = requested_admission(given);
     const auto own = begin("admit");
     if (!own) {
         return busy();
     }
-    json::object record = encode_admission(who);
-    record["by"] = given.asked_by;
-    if (auto noted = append(journal_kinds::admit, std::move(record)); !noted) {
-        return outcome::of(exit_code::failed, noted.error().message);
+    const auto took = let_in(std::move(who), {{"by", given.asked_by}});
+    if (!took) {
+        return outcome::of(exit_code::failed, took.error().message);
+    }
+    return outcome::done(admitted_json(*took));
+}
+
+/// Journals the set, with what else `record` holds, and lets it take effect; by whoever has the
+/// turn. Yields how long it took until every worker went by it.
+result<std::chrono::duration<double, std::milli>>
+service_operations::let_in(proxy::admission who, json::object record) {
+    for (auto& field : encode_admission(who)) {
+        record[field.key()] = std::move(field.value());
+    }
+    const json::object noted = record;
+    if (auto appended = append(journal_kinds::admit, std::move(record)); !appended) {
+        return appended.error();
     }
     const auto started = clock::now();
     around_.engine.admit(id_, std::move(who));
     const std::chrono::duration<double, std::milli> took = clock::now() - started;
+    spdlog::info(
+        "admitted service={} gate={} acknowledged_ms={:.3f} what={}",
+        name(),
+        gate_word(),
+        took.count(),
+        json::serialize(noted)
+    );
+    return took;
+}
+
+json::object service_operations::admitted_json(std::chrono::duration<double, std::milli> took) {
     const auto sessions = traffic_.sessions();
     json::object result{{"gate", gate_word()}};
     for (auto& field : admission_json(sessions)) {
@@ -67,16 +102,7 @@ outcome service_operations::admit(const request& given) {
         count_if(sessions, [](const auto& each) { return is_outside(each) && blocks_drain(each); });
     result["workers"] = around_.engine.workers();
     result["acknowledged_ms"] = took.count();
-    spdlog::info(
-        "admitted service={} gate={} inside={} outside={} acknowledged_ms={:.3f} by={}",
-        name(),
-        gate_word(),
-        result["inside"].to_number<std::size_t>(),
-        result["outside"].to_number<std::size_t>(),
-        took.count(),
-        given.asked_by
-    );
-    return outcome::done(std::move(result));
+    return result;
 }
 
 }  // namespace pgsluice::control

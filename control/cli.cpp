@@ -168,7 +168,8 @@ int give(const options& chosen, const given_command& given) {
         );
         if (option->count() > 0) {
             // The daemon reads it, from wherever it was started.
-            arguments[name] = name == "plan" ? std::filesystem::absolute(text).string() : text;
+            const bool is_read_there = name == "plan" || name == "stages";
+            arguments[name] = is_read_there ? std::filesystem::absolute(text).string() : text;
         }
     }
     for (const auto& [name, list] : given.lists) {

@@ -1,6 +1,7 @@
 // The table of operator commands and the requests that fit it.
 #include "control/commands.hpp"
 
+#include "control/admission_record.hpp"
 #include "control/duration.hpp"
 #include "control/nearest.hpp"
 #include "proxy/admission.hpp"
@@ -70,12 +71,17 @@ constexpr command_argument preflight_arguments[] = {
 constexpr command_argument admit_arguments[] = {
     {.name = "RANGES",
      .type = argument_type::ranges,
-     .is_required = true,
      .help = "ADDRESS/BITS or ADDRESS/BITS=PERCENT% each, local, all or none"},
     {.name = "refuse", .help = "tell new clients outside this (57P03) and close"},
     {.name = "hold",
      .type = argument_type::flag,
      .help = "let new clients outside wait, at most hold.timeout (default)"},
+    {.name = "stages",
+     .help = "file with sets that are admitted one after the other, in the background",
+     .is_file = true},
+    {.name = "pause", .type = argument_type::flag, .help = "stay in the stage under way"},
+    {.name = "resume", .type = argument_type::flag, .help = "go on with the stages"},
+    {.name = "skip", .type = argument_type::flag, .help = "the next stage at once"},
 };
 constexpr command_argument drain_arguments[] = {
     {.name = "timeout",
@@ -180,11 +186,12 @@ constexpr command table[] = {
     {.id = command_id::abort,
      .name = "abort",
      .needs_service = true,
-     .help = "end a running cutover, retarget or pause before its commit point"},
+     .help = "end a running cutover, retarget or pause before its commit point, or else stages"},
     {.id = command_id::admit,
      .name = "admit",
      .needs_service = true,
-     .help = "whose new work the open gate lets through; returns when every worker goes by it",
+     .help = "whose new work the open gate lets through, at once or in stages; returns when every "
+             "worker goes by it",
      .arguments = admit_arguments},
     {.id = command_id::reload,
      .name = "reload",
@@ -286,8 +293,10 @@ result<void> check_arguments(const request& given) {
             return checked;
         }
     }
-    if (given.has("refuse") && given.has("hold")) {
-        return wrong("--refuse and --hold are given, expected one of them");
+    if (given.what->id == command_id::admit) {
+        if (auto checked = check_admit(given); !checked) {
+            return checked;
+        }
     }
     for (const command_argument& argument : given.what->arguments) {
         if (argument.is_required && !given.has(argument.name)) {

@@ -251,6 +251,9 @@ result<void> daemon::start_services() {
             fmt::join(state.admitted.set.tokens(), " "),
             workers
         );
+        if (state.stages) {
+            added->stages_were_cut(*state.stages);
+        }
         if (state.unfinished) {
             recoveries_.emplace_back([&state, to = added.get()] {
                 to->recover(state);
@@ -350,7 +353,7 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
     case command_id::events:
         return events(given);
     case command_id::abort:
-        return service->abort();
+        return service->abort(given.asked_by);
     case command_id::admit:
         return service->admit(given);
     case command_id::reload:

@@ -2,6 +2,7 @@
 #include "control/operations.hpp"
 
 #include "control/report_json.hpp"
+#include "control/stages_run.hpp"
 #include "control/steps.hpp"
 
 #include <boost/json/array.hpp>
@@ -21,6 +22,8 @@ constexpr milliseconds pause_timeout_default{10'000};
 constexpr milliseconds progress_every{200};
 /// How long sessions that were ended may take to be gone.
 constexpr milliseconds termination_grace{10'000};
+/// For a stage to be journaled and to take effect.
+constexpr milliseconds stage_change_max{5'000};
 
 }  // namespace
 
@@ -58,8 +61,10 @@ service_operations::turn::~turn() {
 }
 
 std::optional<service_operations::turn> service_operations::begin(std::string_view name) {
-    const std::lock_guard guard(mutex_);
-    if (is_stopping_ || !running_.empty()) {
+    std::unique_lock guard(mutex_);
+    // It is over in a moment, and nobody who gives a command can know of it.
+    ended_.wait_for(guard, stage_change_max, [this] { return running_ != stage_change; });
+    if (is_stopping_ || !running_.empty() || is_barred_by_stages(name)) {
         return std::nullopt;
     }
     running_ = name;
@@ -70,6 +75,13 @@ std::optional<service_operations::turn> service_operations::begin(std::string_vi
 
 outcome service_operations::busy() const {
     const std::lock_guard guard(mutex_);
+    if (!is_stopping_ && running_.empty() && is_staging_) {
+        return outcome::of(
+            exit_code::refused,
+            "service " + settings_->name +
+                " admits its clients in stages; abort ends that, and the set stays"
+        );
+    }
     if (is_stopping_ || running_.empty()) {
         return outcome::of(
             exit_code::refused,
@@ -95,11 +107,15 @@ bool service_operations::interrupt_and_wait(std::string_view why) {
     return true;
 }
 
-outcome service_operations::abort() {
+outcome service_operations::abort(const std::string& by) {
     std::string name;
     {
         const std::lock_guard guard(mutex_);
         name = running_;
+    }
+    const auto stages = name.empty() || name == stage_change ? stages_under_way() : nullptr;
+    if (stages && stages->end("aborted", by)) {
+        return outcome::done({{"aborted", "stages"}, {"stages", stages->status()}});
     }
     if (name.empty() || !interrupt_and_wait("abort")) {
         return outcome::of(exit_code::refused, "nothing is running that could be aborted");
@@ -119,6 +135,15 @@ void service_operations::stop() {
         const std::lock_guard guard(mutex_);
         is_stopping_ = true;
         stopping_ = true;
+    }
+    std::shared_ptr<stages_run> stages;
+    {
+        const std::lock_guard guard(mutex_);
+        stages = stages_;
+    }
+    if (stages) {
+        stages->end("shutdown", "shutdown");
+        stages->stop();
     }
     interrupt_and_wait("shutdown");
 }

@@ -27,6 +27,7 @@ using server_pair_maker = std::function<std::unique_ptr<server_pair>(
 )>;
 
 class server_fence;
+class stages_run;
 
 /// The operations of one service: at most one at a time, each on the thread that asks for it.
 /// status() and the two interruptions come in from other threads meanwhile.
@@ -64,8 +65,10 @@ public:
     outcome cutover(const request& given, const progress_sink& tell);
     outcome rollback(const request& given, const progress_sink& tell);
     outcome preflight(const request& given, const progress_sink& tell);
-    outcome abort();
-    /// Refused while another operation runs; a pause that stands is none.
+    /// Ends the operation that runs; where none does, the stages that are under way.
+    outcome abort(const std::string& by = {});
+    /// A set, a run of stages, or what to do with the one under way. Refused while another
+    /// operation runs; a pause that stands is none.
     outcome admit(const request& given);
     outcome drain(const request& given, const progress_sink& tell);
     /// Also while an operation runs.
@@ -86,6 +89,9 @@ public:
     /// where that does not survive. Waits for the server, at most some time.
     void recover_read_only();
 
+    /// A crash ended a run of stages; their last set is in force.
+    void stages_were_cut(const stages_record& found);
+
     /// Swaps the configuration; refused while an operation runs.
     outcome apply(config_pointer settings, std::shared_ptr<const proxy::service_settings> resolved);
     /// Other addresses of the same servers; false, and nothing done, while an operation runs.
@@ -98,6 +104,9 @@ public:
     std::size_t wind_down(const std::function<bool()>& is_over, const progress_sink& tell);
 
 private:
+    /// The operation that a run of stages is for a moment, when it changes the set.
+    static constexpr std::string_view stage_change = "stage change";
+
     /// The right to be the one operation; given back when it goes out of scope.
     class turn {
     public:
@@ -109,7 +118,8 @@ private:
     private:
         service_operations* owner_;
     };
-    class recorder;  ///< journal and audience of one cutover
+    class recorder;     ///< journal and audience of one cutover
+    class stages_door;  ///< the service as a run of stages sees it
 
     /// What `status` shows of the last cutover or retarget.
     struct cutover_view {
@@ -124,6 +134,16 @@ private:
 
     result<void> append(std::string_view kind, boost::json::object payload);
     void reopen(std::string_view why, std::string_view by = {});
+    bool is_barred_by_stages(std::string_view name) const;
+    std::shared_ptr<stages_run> stages_under_way() const;
+
+    outcome admit_set(const request& given);
+    outcome begin_stages(const request& given);
+    outcome change_stages(const request& given);
+    result<std::chrono::duration<double, std::milli>>
+    let_in(proxy::admission who, boost::json::object record);
+    boost::json::object admitted_json(std::chrono::duration<double, std::milli> took);
+    boost::json::value stages_json() const;
 
     void wait_drained(
         std::size_t meant,
@@ -196,12 +216,17 @@ private:
     read_only_record read_only_;  ///< as last journaled
     bool takes_clients_;
     bool is_stopping_ = false;
+    bool is_staging_ = false;                  ///< a run of stages is under way
+    boost::json::value stages_cut_ = nullptr;  ///< what status tells of a run before this process
 
     table_locks table_locks_;  ///< of forced read-only, by whoever has the turn
 
     std::atomic<bool> aborted_ = false;
     std::atomic<bool> stopping_ = false;  ///< as is_stopping_, for a cutover under way
     engine_traffic traffic_;
+
+    std::shared_ptr<stages_door> stages_door_;
+    std::shared_ptr<stages_run> stages_;  ///< the last one; guarded by mutex_
 };
 
 }  // namespace pgsluice::control

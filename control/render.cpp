@@ -182,6 +182,10 @@ std::string render_status(const json::object& result) {
             admissions +=
                 "\nadmission of " + field_text(service, "name") + ":\n" + render_pairs(*admission);
         }
+        if (const json::object* stages = object_in(service, "stages")) {
+            admissions +=
+                "\nstages of " + field_text(service, "name") + ":\n" + render_pairs(*stages);
+        }
         if (const json::object* cutover = object_in(service, "cutover")) {
             cutovers +=
                 "\ncutover of " + field_text(service, "name") + ":\n" + render_pairs(*cutover);

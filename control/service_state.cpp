@@ -128,6 +128,30 @@ apply_cutover(service_state& state, const cutover_record& cutover, const journal
     return {};
 }
 
+std::uint64_t number_in(const boost::json::object& fields, std::string_view name) {
+    const boost::json::value* value = fields.if_contains(name);
+    boost::system::error_code error;
+    const auto number = value == nullptr ? 0 : value->to_number<std::uint64_t>(error);
+    return error ? 0 : number;
+}
+
+std::string text_in(const boost::json::object& fields, std::string_view name) {
+    const boost::json::value* value = fields.if_contains(name);
+    return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
+}
+
+void apply_stages(service_state& state, const journal_record& record) {
+    const std::string what = text_in(record.payload, "state");
+    if (what == "begun") {
+        state.stages = stages_record{
+            .stage = number_in(record.payload, "stage"),
+            .of = number_in(record.payload, "of"),
+            .by = text_in(record.payload, "by")};
+    } else if (what == "over") {
+        state.stages.reset();
+    }
+}
+
 result<void> apply(service_state& state, const journal_record& record) {
     if (record.kind == journal_kinds::route) {
         return apply_route(state, record);
@@ -142,12 +166,17 @@ result<void> apply(service_state& state, const journal_record& record) {
             return contradiction(record, decoded.error().message);
         }
         state.admitted = std::move(*decoded);
+        if (state.stages && record.payload.contains("stage")) {
+            state.stages->stage = number_in(record.payload, "stage");
+        }
     } else if (record.kind == journal_kinds::clients) {
         const boost::json::value* const taken = record.payload.if_contains("taken");
         if (taken == nullptr || !taken->is_bool()) {
             return contradiction(record, "it does not say whether clients are taken");
         }
         state.takes_clients = taken->get_bool();
+    } else if (record.kind == journal_kinds::stages) {
+        apply_stages(state, record);
     } else if (record.kind == journal_kinds::readonly) {
         auto decoded = decode_read_only(record.payload);
         if (!decoded) {
@@ -232,6 +261,18 @@ compact(std::span<const journal_record> records, std::size_t recent) {
         if (!state.takes_clients) {
             const std::string kind(journal_kinds::clients);
             kept.push_back({0, at_ms, name, kind, {{"taken", false}}});
+        }
+        if (state.stages) {
+            kept.push_back(
+                {0,
+                 at_ms,
+                 name,
+                 std::string(journal_kinds::stages),
+                 {{"state", "begun"},
+                  {"stage", state.stages->stage},
+                  {"of", state.stages->of},
+                  {"by", state.stages->by}}}
+            );
         }
         if (state.admitted != proxy::admission{}) {
             kept.push_back(

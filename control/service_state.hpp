@@ -23,6 +23,9 @@ namespace pgsluice::control {
 ///   resume  {"why"}                     the gate is about to open
 ///   admit   {"set", "unadmitted", "message"?, "by"?}   whom the open gate is about to let through
 ///   clients {"taken", "by"?}            whether new clients are about to be let in
+///   stages  {"state", ...}              a run of stages: begun (with "of" and "by"), held, paused,
+///                                       resumed or over (with "outcome"); its sets are `admit`
+///                                       records with "stage"
 ///   readonly  see read_only_record.cpp   forced read-only is about to change
 namespace journal_kinds {
 inline constexpr std::string_view route = "route";
@@ -31,8 +34,18 @@ inline constexpr std::string_view paused = "paused";
 inline constexpr std::string_view resume = "resume";
 inline constexpr std::string_view admit = "admit";
 inline constexpr std::string_view clients = "clients";
+inline constexpr std::string_view stages = "stages";
 inline constexpr std::string_view readonly = "readonly";
 }  // namespace journal_kinds
+
+/// A run of stages that is under way.
+struct stages_record {
+    std::uint64_t stage = 0;  ///< that was entered last, from 1; 0: none
+    std::uint64_t of = 0;
+    std::string by{};
+
+    friend bool operator==(const stages_record&, const stages_record&) = default;
+};
 
 /// What the journal says about one service.
 struct service_state {
@@ -40,7 +53,8 @@ struct service_state {
     std::uint64_t generation = 0;  ///< of the route
     bool is_paused = false;        ///< by the operator; a pause that was still waiting is not
     proxy::admission admitted{};
-    bool takes_clients = true;  ///< new ones
+    bool takes_clients = true;              ///< new ones
+    std::optional<stages_record> stages{};  ///< that were not over
     read_only_record read_only{};
     std::optional<unfinished_cutover> unfinished{};
     std::string previous{};   ///< that the last committed cutover left; empty: there was none
@@ -56,8 +70,8 @@ using service_states = std::map<std::string, service_state, std::less<>>;
 result<service_states> replay(std::span<const journal_record> records);
 
 /// The records to keep when the journal has grown: those of the last `recent` and of everything
-/// unfinished, behind one `route` (and `paused`, `admit`, `clients`, `readonly`) record a service
-/// that sums up the rest. Replays to the same states.
+/// unfinished, behind one `route` (and `paused`, `stages`, `admit`, `clients`, `readonly`) record a
+/// service that sums up the rest. Replays to the same states.
 result<std::vector<journal_record>>
 compact(std::span<const journal_record> records, std::size_t recent);
 
