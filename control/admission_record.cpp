@@ -4,6 +4,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 
+#include <charconv>
 #include <vector>
 
 namespace pgsluice::control {
@@ -14,6 +15,10 @@ namespace json = boost::json;
 
 constexpr std::string_view hold = "hold";
 constexpr std::string_view refuse = "refuse";
+
+constexpr std::size_t stages_max = 1000;
+constexpr const char* not_a_count =
+    "admit plan needs --stages, expected a whole number from 2 to 1000";
 
 /// Empty where there is no text of that name.
 std::string text_in(const json::object& fields, std::string_view name) {
@@ -27,6 +32,17 @@ result<void> check_admit(const request& given) {
     const auto wrong = [](std::string message) {
         return failure{"22023", std::move(message), {}, {}};
     };
+    if (given.text("RANGES") == plan_word) {
+        for (const auto& [name, value] : given.arguments) {
+            if (name != "RANGES" && name != "stages" && name != "by") {
+                return wrong("admit plan takes --stages and --by alone");
+            }
+        }
+        return planned_stages(given) == 0 ? result<void>(wrong(not_a_count)) : result<void>();
+    }
+    if (given.has("by")) {
+        return wrong("--by belongs to admit plan");
+    }
     static constexpr std::string_view ways[] = {"RANGES", "stages", "pause", "resume", "skip"};
     int ways_given = 0;
     for (const std::string_view way : ways) {
@@ -45,6 +61,14 @@ result<void> check_admit(const request& given) {
         return wrong("--refuse and --hold belong to RANGES; stages have \"refuse\" in their file");
     }
     return {};
+}
+
+std::size_t planned_stages(const request& given) {
+    const std::string text = given.text("stages");
+    std::size_t count = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    const bool is_whole = error == std::errc{} && end == text.data() + text.size();
+    return is_whole && count >= 2 && count <= stages_max ? count : 0;
 }
 
 proxy::admission requested_admission(const request& given) {

@@ -46,6 +46,9 @@ json::object service_operations::admission_json(const std::vector<proxy::session
 }
 
 outcome service_operations::admit(const request& given) {
+    if (given.text("RANGES") == plan_word) {
+        return propose_stages(given);
+    }
     if (given.has("stages")) {
         return begin_stages(given);
     }

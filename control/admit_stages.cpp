@@ -1,6 +1,7 @@
 // `admit --stages`: a run of stages on this service, and what the operator may do with it.
 #include "control/admission_record.hpp"
 #include "control/hook.hpp"
+#include "control/load_plan.hpp"
 #include "control/operations.hpp"
 #include "control/stages_run.hpp"
 
@@ -186,6 +187,28 @@ outcome service_operations::begin_stages(const request& given) {
     }
     result["stages"] = run->status();
     return outcome::done(std::move(result));
+}
+
+/// A file of stages that split what the service's clients do now.
+outcome service_operations::propose_stages(const request& given) {
+    const std::string by = given.text("by", "sessions");
+    const auto loads = loads_of(traffic_.sessions(), by);
+    const auto parts = split_load(loads, planned_stages(given));
+    if (parts.empty()) {
+        return outcome::of(
+            exit_code::refused, "service " + name() + " has no clients with " + by + " to split"
+        );
+    }
+    json::array rows;
+    for (const load_part& part : parts) {
+        rows.push_back(
+            {{"percent", part.percent},
+             {"addresses", part.addresses},
+             {"admit", json::array(part.tokens.begin(), part.tokens.end())}}
+        );
+    }
+    return outcome::done({{"by", by}, {"parts", std::move(rows)}, {"file", stages_file(parts, by)}}
+    );
 }
 
 outcome service_operations::change_stages(const request& given) {

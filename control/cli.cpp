@@ -168,7 +168,8 @@ int give(const options& chosen, const given_command& given) {
         );
         if (option->count() > 0) {
             // The daemon reads it, from wherever it was started.
-            const bool is_read_there = name == "plan" || name == "stages";
+            const bool is_count = name == "stages" && !given.lists.at("RANGES").empty();
+            const bool is_read_there = (name == "plan" || name == "stages") && !is_count;
             arguments[name] = is_read_there ? std::filesystem::absolute(text).string() : text;
         }
     }

@@ -18,6 +18,7 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::string_view weights[] = {"sessions", "transactions", "bytes"};
 constexpr std::string_view groupings[] = {"backend", "state", "user", "prefix", "pin"};
 constexpr std::string_view pause_policies[] = {"resume", "terminate", "keep"};
 constexpr std::string_view read_only_fences[] = {"none", "default", "lock_tables"};
@@ -71,14 +72,20 @@ constexpr command_argument preflight_arguments[] = {
 constexpr command_argument admit_arguments[] = {
     {.name = "RANGES",
      .type = argument_type::ranges,
-     .help = "ADDRESS/BITS or ADDRESS/BITS=PERCENT% each, local, all or none"},
+     .help = "ADDRESS/BITS or ADDRESS/BITS=PERCENT% each, local, all or none; or plan, which "
+             "proposes stages"},
     {.name = "refuse", .help = "tell new clients outside this (57P03) and close"},
     {.name = "hold",
      .type = argument_type::flag,
      .help = "let new clients outside wait, at most hold.timeout (default)"},
     {.name = "stages",
-     .help = "file with sets that are admitted one after the other, in the background",
+     .help = "file with sets that are admitted one after the other, in the background; of plan, "
+             "how many",
      .is_file = true},
+    {.name = "by",
+     .type = argument_type::choice,
+     .choices = weights,
+     .help = "what plan splits (default sessions)"},
     {.name = "pause", .type = argument_type::flag, .help = "stay in the stage under way"},
     {.name = "resume", .type = argument_type::flag, .help = "go on with the stages"},
     {.name = "skip", .type = argument_type::flag, .help = "the next stage at once"},
@@ -256,6 +263,9 @@ result<void> check_value(const command_argument& argument, std::string_view valu
         }
         break;
     case argument_type::ranges:
+        if (value == plan_word) {
+            break;
+        }
         if (const auto set = proxy::address_set::parse(words(value)); !set) {
             return wrong(name + ": " + set.error().message);
         }

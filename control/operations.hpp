@@ -140,6 +140,7 @@ private:
     outcome admit_set(const request& given);
     outcome begin_stages(const request& given);
     outcome change_stages(const request& given);
+    outcome propose_stages(const request& given);
     result<std::chrono::duration<double, std::milli>>
     let_in(proxy::admission who, boost::json::object record);
     boost::json::object admitted_json(std::chrono::duration<double, std::milli> took);

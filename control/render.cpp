@@ -381,6 +381,9 @@ std::string render_result(std::string_view command_name, const json::object& res
     if (command_name == "status") {
         return render_status(result);
     }
+    if (command_name == "admit" && result.contains("file")) {
+        return field_text(result, "file");
+    }
     if (command_name == "sessions") {
         return render_sessions(result);
     }
