@@ -440,22 +440,4 @@ void engine::end_drain(service_id service) {
     });
 }
 
-std::vector<std::int32_t> engine::backend_pids(service_id service, std::uint32_t backend) {
-    std::mutex mutex;
-    std::vector<std::int32_t> pids;
-    parts_->on_all(service, [&](shard& s) {
-        const std::lock_guard lock(mutex);
-        s.for_each([&](session& each) {
-            const leg* const lines[] = {
-                each.current_leg(), each.spare() == nullptr ? nullptr : each.spare()->line.get()};
-            for (const leg* l : lines) {
-                if (l != nullptr && l->backend == backend && l->pid != 0) {
-                    pids.push_back(l->pid);
-                }
-            }
-        });
-    });
-    return pids;
-}
-
 }  // namespace pgsluice::proxy

@@ -5,7 +5,9 @@
 #include "proxy/worker.hpp"
 
 #include <atomic>
+#include <cstdint>
 #include <mutex>
+#include <vector>
 
 namespace pgsluice::proxy {
 
@@ -17,6 +19,24 @@ service_traffic engine::counted_traffic(service_id service) const {
         sum.add(s.counted_traffic());
     });
     return sum;
+}
+
+std::vector<std::int32_t> engine::backend_pids(service_id service, std::uint32_t backend) {
+    std::mutex mutex;
+    std::vector<std::int32_t> pids;
+    on_shards(service, [&](shard& s) {
+        const std::lock_guard lock(mutex);
+        s.for_each([&](session& each) {
+            const leg* const lines[] = {
+                each.current_leg(), each.spare() == nullptr ? nullptr : each.spare()->line.get()};
+            for (const leg* l : lines) {
+                if (l != nullptr && l->backend == backend && l->pid != 0) {
+                    pids.push_back(l->pid);
+                }
+            }
+        });
+    });
+    return pids;
 }
 
 std::size_t engine::reconnect(service_id service) {
