@@ -11,22 +11,6 @@
 
 namespace pgsluice::proxy {
 
-namespace {
-
-std::vector<pin_reason> one(pin_code code, std::string text) {
-    return {{std::string(to_string(code)), std::move(text)}};
-}
-
-std::vector<pin_reason> reasons_of(const verdict& v) {
-    std::vector<pin_reason> all;
-    for (const pin& p : v.pins) {
-        all.push_back({std::string(to_string(p.code)), p.text});
-    }
-    return all;
-}
-
-}  // namespace
-
 bool session::reconnect() {
     const bool is_meant =
         early_phase_ == session_phase::idle || early_phase_ == session_phase::login;
@@ -73,20 +57,21 @@ task<void> session::renew_leg() {
 /// or it is about to end.
 task<std::vector<pin_reason>> session::move_in_place() {
     if (lacks_credentials() || startup_->wants_replication()) {
-        co_return reasons_of(judge(session_image{}, what_the_wire_tells()));
+        co_return reasons_of(judge(session_image{}, what_the_wire_tells()).pins);
     }
     auto captured = co_await capture();
     if (!captured || leg_->dead) {
-        co_return one(
+        co_return one_reason(
             pin_code::capture_failed, captured ? "the connection is lost" : captured.error().message
         );
     }
     image_ = std::move(*captured);
-    std::vector<pin_reason> why_not = reasons_of(judge(*image_, what_the_wire_tells()));
+    std::vector<pin_reason> why_not = reasons_of(judge(*image_, what_the_wire_tells()).pins);
     if (why_not.empty() && !image_->locks.empty()) {
-        why_not =
-            one(pin_code::advisory_lock,
-                "its session-level advisory locks are held by the connection it has");
+        why_not = one_reason(
+            pin_code::advisory_lock,
+            "its session-level advisory locks are held by the connection it has"
+        );
     }
     if (why_not.empty()) {
         why_not = co_await move_to_fresh_leg();
@@ -101,8 +86,12 @@ task<std::vector<pin_reason>> session::move_in_place() {
 task<std::vector<pin_reason>> session::move_to_fresh_leg() {
     spare_ = std::make_unique<spare_leg>(shard_.home().loop());
     in_exchange_ = true;
+    const steady_time begun = reactor::now();
     auto why_not = co_await prepare_spare(*spare_, leg_->backend, false);
     in_exchange_ = false;
+    if (why_not.empty()) {
+        shard_.note_copy(reactor::now() - begun);
+    }
     for (const pin_reason& reason : why_not) {
         spdlog::warn(
             "reconnect failed session={} code={} why=\"{}\"", id_, reason.code, reason.text

@@ -136,6 +136,7 @@ void shard::end_drain() {
 
 std::size_t shard::reconnect() {
     reconnects_ = true;
+    pace_.reset();
     std::size_t found = 0;
     for_each([&](session& s) { found += s.reconnect() ? 1 : 0; });
     changed();

@@ -173,7 +173,7 @@ private:
     bool dropping_ = false;  ///< drop_retired() runs
     bool asking_ = false;    ///< ask_old_server() runs
     std::uint32_t turns_taken_ = 0;
-    turn_pace pace_;  ///< of the order
+    turn_pace pace_;  ///< of the order, or of the reconnects
     std::uint32_t switched_ = 0;
     std::uint32_t lost_ = 0;
     bool tidying_ = false;  ///< some session may carry private statements without an order

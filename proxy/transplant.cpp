@@ -30,18 +30,6 @@ bool has_own_timeout(const session_image& image) {
     });
 }
 
-std::vector<pin_reason> one(pin_code code, std::string text) {
-    return {{std::string(to_string(code)), std::move(text)}};
-}
-
-std::vector<pin_reason> reasons(const std::vector<pin>& pins) {
-    std::vector<pin_reason> all;
-    for (const pin& p : pins) {
-        all.push_back({std::string(to_string(p.code)), p.text});
-    }
-    return all;
-}
-
 std::vector<pin_reason> unready(const std::string& backend, const failure& why) {
     return {
         {"unready",
@@ -107,7 +95,9 @@ task<void> session::capture_for_order() {
     const auto order = shard_.order();
     if (lacks_credentials() || startup_->wants_replication()) {
         captured_requests_ = pump_.requests();
-        pin_down(reasons(judge(session_image{}, what_the_wire_tells()).pins), move_stage::pinned);
+        pin_down(
+            reasons_of(judge(session_image{}, what_the_wire_tells()).pins), move_stage::pinned
+        );
         co_return;
     }
     auto captured = co_await capture();
@@ -121,13 +111,15 @@ task<void> session::capture_for_order() {
         co_return;
     }
     if (!captured) {
-        pin_down(one(pin_code::capture_failed, captured.error().message), move_stage::pinned);
+        pin_down(
+            one_reason(pin_code::capture_failed, captured.error().message), move_stage::pinned
+        );
         co_return;
     }
     image_ = std::move(*captured);
     const verdict v = judge(*image_, what_the_wire_tells());
     if (!v.is_movable()) {
-        pin_down(reasons(v.pins), move_stage::pinned);
+        pin_down(reasons_of(v.pins), move_stage::pinned);
     } else if (spare_is_current()) {
         pin_down({}, move_stage::prepared);
     } else {
@@ -199,12 +191,14 @@ void session::start_building() {
         build_spare(shard_.order()->id),
         [this, is_whole, begun](const std::exception_ptr& error) {
             building_ = false;
-            if (is_whole) {
+            if (is_whole && stage_ == move_stage::prepared) {
                 shard_.note_copy(reactor::now() - begun);
             }
             if (error) {
                 drop_spare();
-                pin_down(one(pin_code::capture_failed, "out of memory"), move_stage::unready);
+                pin_down(
+                    one_reason(pin_code::capture_failed, "out of memory"), move_stage::unready
+                );
             }
             release_turn();
             shard_.changed();
@@ -285,7 +279,7 @@ task<std::vector<pin_reason>>
 session::replay_on(spare_leg& s, const session_image& image, bool in_recovery) {
     const auto types = co_await map_types(s, image);
     if (!types) {
-        co_return one(pin_code::unknown_type, types.error().message);
+        co_return one_reason(pin_code::unknown_type, types.error().message);
     }
     const auto& fixed = shard_.settings().backends[s.line->backend].login;
     const replay_target target{
@@ -303,7 +297,9 @@ session::replay_on(spare_leg& s, const session_image& image, bool in_recovery) {
             const auto done = co_await run_script(*s.line, s.point, reset, deadline, ignore_stray);
             s.has_private_statements = false;
             if (!done || done->first_error() != nullptr) {
-                co_return one(pin_code::state_differs, "DISCARD ALL failed on the new server");
+                co_return one_reason(
+                    pin_code::state_differs, "DISCARD ALL failed on the new server"
+                );
             }
         }
     }
@@ -312,7 +308,7 @@ session::replay_on(spare_leg& s, const session_image& image, bool in_recovery) {
         auto whole = plan_replay(image, target);
         if (!whole) {
             const bool is_type = whole.error().sqlstate == "42704";
-            co_return one(
+            co_return one_reason(
                 is_type ? pin_code::unknown_type : pin_code::sql_prepared, whole.error().message
             );
         }
@@ -324,7 +320,7 @@ session::replay_on(spare_leg& s, const session_image& image, bool in_recovery) {
         co_return unready(shard_.settings().backends[s.line->backend].name, done.error());
     }
     if (const script_error* error = done->first_error()) {
-        co_return reasons({pin_of(*error)});
+        co_return reasons_of({pin_of(*error)});
     }
     s.after_promotion = std::move(plan->after_promotion);
     co_return std::vector<pin_reason>{};
@@ -382,7 +378,7 @@ task<std::vector<pin_reason>> session::verify_spare(spare_leg& s, const session_
     }
     const auto there = captured_image(*outcome);
     if (!there || outcome->needs_rollback()) {
-        co_return one(
+        co_return one_reason(
             pin_code::capture_failed,
             "the copy could not be read back: " + (there ? "" : there.error().message)
         );

@@ -5,6 +5,7 @@
 #include "proxy/sql_prepare.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pgsluice::proxy {
 
@@ -104,6 +105,18 @@ std::string_view to_string(pin_code code) noexcept {
         return "protocol";
     }
     return "protocol";
+}
+
+std::vector<pin_reason> reasons_of(const std::vector<pin>& pins) {
+    std::vector<pin_reason> all;
+    all.reserve(pins.size());
+    for (const pin& p : pins)
+        all.push_back({std::string(to_string(p.code)), p.text});
+    return all;
+}
+
+std::vector<pin_reason> one_reason(pin_code code, std::string text) {
+    return {{std::string(to_string(code)), std::move(text)}};
 }
 
 verdict judge(const session_image& image, const wire_knowledge& wire) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "proxy/directive.hpp"
 #include "proxy/session_image.hpp"
 
 #include <cstdint>
@@ -41,6 +42,10 @@ struct pin {
     std::string text;
     bool operator==(const pin&) const = default;
 };
+
+/// The same as operators see them.
+std::vector<pin_reason> reasons_of(const std::vector<pin>& pins);
+std::vector<pin_reason> one_reason(pin_code code, std::string text);
 
 /// What only the wire tells about a session; the session keeps these flags.
 struct wire_knowledge {
