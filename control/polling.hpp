@@ -10,13 +10,15 @@
 
 namespace pgsluice::control {
 
-/// Asks until the answer is yes: at once, then after 1 ms, growing to 5 ms. `ask` returns
-/// step_result<bool>; its failure ends the polling. `late` tells what was not reached in time.
+/// Asks until the answer is yes: at once, then after waits of a tenth of what was waited so far, at
+/// least half a millisecond, at most 5 ms, so that no wait is made much longer by the asking. `ask`
+/// returns step_result<bool>; its failure ends the polling. `late` tells what was not reached in
+/// time.
 template <class Ask>
 step_result<void> poll_until(Ask ask, const limits& until, const std::string& late) {
-    using std::chrono::microseconds;
-    constexpr microseconds longest{5'000};
-    microseconds pause{1'000};
+    constexpr limits::clock::duration shortest = std::chrono::microseconds(500);
+    constexpr limits::clock::duration longest = std::chrono::milliseconds(5);
+    const auto begun = limits::clock::now();
     while (true) {
         step_result<bool> answer = ask();
         if (!answer) {
@@ -31,8 +33,8 @@ step_result<void> poll_until(Ask ask, const limits& until, const std::string& la
         if (until.passed()) {
             return step_failure{setback::deadline, late, {}, {}};
         }
-        std::this_thread::sleep_for(pause);
-        pause = std::min(pause * 3 / 2, longest);
+        const auto waited = limits::clock::now() - begun;
+        std::this_thread::sleep_for(std::clamp(waited / 10, shortest, longest));
     }
 }
 
