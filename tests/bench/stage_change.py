@@ -96,7 +96,8 @@ class Clients(threading.Thread):
 
 
 def main(sessions=5000, changes=40):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (6 * sessions + 1000,) * 2)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 3 * sessions + 1000), most))
     with Sluice({"blue": Server()}, service={"max_connections": sessions + 100}) as proxy:
         clients = Clients(proxy, sessions)
         took, answered = [], clients.answers
