@@ -1,4 +1,6 @@
 // The table of operator commands: what sluicectl, the control socket and the console share.
+#include "control/admission_record.hpp"
+#include "control/canary_record.hpp"
 #include "control/commands.hpp"
 
 namespace pgsluice::control {
@@ -10,6 +12,7 @@ constexpr std::string_view pause_policies[] = {"resume", "terminate", "keep"};
 constexpr std::string_view read_only_fences[] = {"none", "default", "lock_tables"};
 constexpr std::string_view switch_positions[] = {"on", "off"};
 constexpr std::string_view pinned_policies[] = {"abort", "terminate", "wait"};
+constexpr std::string_view accesses[] = {"read-only", "read-write"};
 
 constexpr command_argument sessions_arguments[] = {
     {.name = "by",
@@ -59,7 +62,8 @@ constexpr command_argument admit_arguments[] = {
     {.name = "RANGES",
      .type = argument_type::ranges,
      .help = "ADDRESS/BITS or ADDRESS/BITS=PERCENT% each, local, all or none; or plan, which "
-             "proposes stages"},
+             "proposes stages",
+     .word = plan_word},
     {.name = "refuse", .help = "tell new clients outside this (57P03) and close"},
     {.name = "hold",
      .type = argument_type::flag,
@@ -75,6 +79,21 @@ constexpr command_argument admit_arguments[] = {
     {.name = "pause", .type = argument_type::flag, .help = "stay in the stage under way"},
     {.name = "resume", .type = argument_type::flag, .help = "go on with the stages"},
     {.name = "skip", .type = argument_type::flag, .help = "the next stage at once"},
+};
+constexpr command_argument canary_arguments[] = {
+    {.name = "RANGES",
+     .type = argument_type::ranges,
+     .is_required = true,
+     .help = "whose clients go there, as admit takes them; or off, which takes them back",
+     .word = off_word},
+    {.name = "to", .help = "the backend that they get"},
+    {.name = "access",
+     .type = argument_type::choice,
+     .choices = accesses,
+     .help = "read-only (default) forces them read-only, as the command readonly does"},
+    {.name = "timeout",
+     .type = argument_type::duration,
+     .help = "how long to wait for live sessions to move (default 10s); then they go on to"},
 };
 constexpr command_argument drain_arguments[] = {
     {.name = "timeout",
@@ -218,6 +237,11 @@ constexpr command table[] = {
      .name = "enable",
      .needs_service = true,
      .help = "let new clients in again"},
+    {.id = command_id::canary,
+     .name = "canary",
+     .needs_service = true,
+     .help = "send clients of some addresses, new and live, to another backend than the route",
+     .arguments = canary_arguments},
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "control/commands.hpp"
 
 #include "control/admission_record.hpp"
+#include "control/canary_record.hpp"
 #include "control/duration.hpp"
 #include "control/nearest.hpp"
 #include "proxy/admission.hpp"
@@ -47,7 +48,7 @@ result<void> check_value(const command_argument& argument, std::string_view valu
         }
         break;
     case argument_type::ranges:
-        if (value == plan_word) {
+        if (!argument.word.empty() && value == argument.word) {
             break;
         }
         if (const auto set = proxy::address_set::parse(words(value)); !set) {
@@ -89,6 +90,11 @@ result<void> check_arguments(const request& given) {
     }
     if (given.what->id == command_id::admit) {
         if (auto checked = check_admit(given); !checked) {
+            return checked;
+        }
+    }
+    if (given.what->id == command_id::canary) {
+        if (auto checked = check_canary(given); !checked) {
             return checked;
         }
     }

@@ -40,6 +40,7 @@ enum class command_id : std::uint8_t {
     wait_close,
     disable,
     enable,
+    canary,
 };
 
 /// What somebody who gives commands may do; each may do what those before may, too.
@@ -66,7 +67,8 @@ struct command_argument {
     std::span<const std::string_view> choices{};  ///< for argument_type::choice
     bool is_required = false;
     std::string_view help;
-    bool is_file = false;  ///< names one of whoever runs sluicectl: not for others
+    bool is_file = false;     ///< names one of whoever runs sluicectl: not for others
+    std::string_view word{};  ///< may stand where ranges do
 
     bool is_positional() const { return name.front() >= 'A' && name.front() <= 'Z'; }
 };

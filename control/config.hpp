@@ -27,6 +27,8 @@ enum class reverse_mode : std::uint8_t { off, on };
 enum class currval_policy : std::uint8_t { called, defined };
 /// Whether a service is forced read-only when it starts for the first time.
 enum class first_access : std::uint8_t { read_write, read_only };
+/// Whether the sessions of a canary are forced read-only.
+enum class canary_access : std::uint8_t { read_only, read_write };
 /// The same, of a cutover's new backend from the switch on.
 enum class later_access : std::uint8_t { unchanged, read_only };
 
@@ -167,6 +169,14 @@ struct cutover_config {
     bool operator==(const cutover_config&) const = default;
 };
 
+/// Who is sent to another backend when a service starts for the first time; no backend: nobody.
+struct canary_config {
+    std::string cidr{};  ///< ranges as `admit` takes them
+    std::string backend{};
+    canary_access access = canary_access::read_only;
+    bool operator==(const canary_config&) const = default;
+};
+
 /// Who may use the console of a service; nobody listed: there is none.
 struct console_config {
     std::vector<std::string> admins{};
@@ -206,6 +216,7 @@ struct service_config {
     replication_config replication;
     cutover_config cutover;
     pins_config pins;
+    canary_config canary;
     limits_config limits;
     check_levels checks;  ///< those that differ from the table of checks
     std::uint32_t max_connections = 10'000;

@@ -1,7 +1,12 @@
 // Rules between the keys of one backend, and between them and those of its service.
 #include "control/config_backend.hpp"
 
+#include "control/nearest.hpp"
 #include "control/users.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
 
 namespace pgsluice::control {
 
@@ -97,6 +102,45 @@ void check_login(
 }
 
 }  // namespace
+
+void check_canary_keys(const service_config& service, section<service_config>& s) {
+    const canary_config& canary = service.canary;
+    if (canary.backend.empty() != canary.cidr.empty()) {
+        const bool lacks_cidr = canary.cidr.empty();
+        s.error(
+            s.at(lacks_cidr ? "canary.backend" : "canary.cidr"),
+            s.shown() + ".canary has no \"" + (lacks_cidr ? "cidr" : "backend") +
+                "\", expected both of them"
+        );
+        return;
+    }
+    if (canary.backend.empty()) {
+        if (canary.access != canary_access::read_only) {
+            s.error(
+                s.at("canary.access"),
+                s.shown() +
+                    ".canary.access has no effect, expected \"cidr\" and \"backend\" with it"
+            );
+        }
+        return;
+    }
+    std::vector<std::string_view> names;
+    for (const backend_config& backend : service.backends) {
+        if (backend.name != service.route) {
+            names.push_back(backend.name);
+        }
+    }
+    if (std::find(names.begin(), names.end(), canary.backend) == names.end()) {
+        s.error(
+            s.at("canary.backend"),
+            s.shown() + ".canary.backend: \"" + canary.backend +
+                "\" is not a backend beside the route" +
+                (names.empty()
+                     ? std::string()
+                     : ", expected " + one_of(names) + did_you_mean(canary.backend, names))
+        );
+    }
+}
 
 void check_backend(
     const service_config& service, const backend_config& backend, section<backend_config>& s

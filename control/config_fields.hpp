@@ -122,6 +122,9 @@ template <>
 inline constexpr std::array<std::string_view, 2> choice_names<first_access> = {
     "read-write", "read-only"};
 template <>
+inline constexpr std::array<std::string_view, 2> choice_names<canary_access> = {
+    "read-only", "read-write"};
+template <>
 inline constexpr std::array<std::string_view, 2> choice_names<later_access> = {
     "unchanged", "read-only"};
 

@@ -385,7 +385,8 @@ std::span<const config_key<service_config>> service_keys() {
     static const auto all = [] {
         std::vector<config_key<service>> keys(std::begin(services), std::end(services));
         keys.insert(keys.begin() + 1, databases_key());  // behind `listen`
-        for (const auto& part : {limit_keys(), console_keys(), cutover_keys(), check_keys()}) {
+        for (const auto& part :
+             {canary_keys(), limit_keys(), console_keys(), cutover_keys(), check_keys()}) {
             keys.insert(keys.end(), part.begin(), part.end());
         }
         return keys;

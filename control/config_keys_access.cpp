@@ -1,13 +1,45 @@
-// Keys about who gets in: limits of what clients get wrong, and how pgsluice itself gets in at a
-// backend.
+// Keys about who gets in where: another backend by address, limits of what clients get wrong, and
+// how pgsluice itself gets in at a backend.
+#include "control/commands.hpp"
 #include "control/config_rows.hpp"
 #include "control/config_values.hpp"
+#include "proxy/admission.hpp"
 
 namespace pgsluice::control {
 
 namespace {
 
 using service = service_config;
+
+problem set_canary_cidr(service& target, std::string_view text) {
+    const auto set = proxy::address_set::parse(words(text));
+    if (!set) {
+        return set.error().message;
+    }
+    if (text == "none") {
+        return not_a(text, "valid", "ranges, local or all");
+    }
+    return set_text<service, &service::canary, &canary_config::cidr>(target, text);
+}
+
+const config_key<service> canary_rows[] = {
+    {.name = "canary.cidr",
+     .type = "ranges of addresses",
+     .doc = "Whose clients go to `canary.backend` instead of the route, at the first start, as "
+            "`sluicectl canary` takes them: `10.1.0.0/16=5% 10.2.0.0/16`; afterwards the journal "
+            "knows. See docs/canary.md.",
+     .set = set_canary_cidr,
+     .show = show_text<service, &service::canary, &canary_config::cidr>},
+    text_key<service, &service::canary, &canary_config::backend>(
+        {.name = "canary.backend", .doc = "The backend that they get."}
+    ),
+    choice_key<service, canary_access, &service::canary, &canary_config::access>(
+        {.name = "canary.access",
+         .type = "read-only | read-write",
+         .initial = "read-only",
+         .doc = "Whether they may write there."}
+    ),
+};
 
 const config_key<service> limit_rows[] = {
     number_key<service, 0, 1'000'000'000, &service::limits, &limits_config::failed_logins>(
@@ -84,6 +116,10 @@ const config_key<backend> login_rows[] = {
 
 std::vector<config_key<backend_config>> login_keys() {
     return {std::begin(login_rows), std::end(login_rows)};
+}
+
+std::vector<config_key<service_config>> canary_keys() {
+    return {std::begin(canary_rows), std::end(canary_rows)};
 }
 
 std::vector<config_key<service_config>> limit_keys() {

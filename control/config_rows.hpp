@@ -48,6 +48,8 @@ config_key<Target> choice_key(config_key<Target> key) {
 
 /// The key `databases` of a service.
 config_key<service_config> databases_key();
+/// The keys `canary.NAME` of a service.
+std::vector<config_key<service_config>> canary_keys();
 /// The keys `console.NAME` of a service.
 std::vector<config_key<service_config>> console_keys();
 /// The keys `cutover.NAME` of a service.

@@ -281,6 +281,7 @@ void reader::check_service(service_config& service, section<service_config>& s, 
     s.require("listen", at);
     s.require("backends", at);
     check_route(service, s, at);
+    check_canary_keys(service, s);
     check_auth(service, s);
     for (const console_problem& wrong : check_console(service)) {
         s.error(s.at(wrong.key), s.shown() + "." + wrong.text);

@@ -42,6 +42,14 @@ constexpr console_column gate_columns[] = {
     {"inside", int8},
     {"outside", int8},
 };
+constexpr console_column canary_columns[] = {
+    {"service", text},
+    {"from", text},
+    {"backend", text},
+    {"access", text},
+    {"sessions", int4},
+    {"elsewhere", int4},
+};
 constexpr console_column cutover_columns[] = {
     {"id", text},
     {"from", text},
@@ -184,6 +192,24 @@ console_rows gate(const console_sources& from) {
         cell(admission, "outside")}};
 }
 
+/// No row where none is on, and nobody is left of one.
+console_rows canary(const console_sources& from) {
+    const json::object status = from.status();
+    const json::value* const found = status.if_contains("canary");
+    if (found == nullptr || !found->is_object()) {
+        return {};
+    }
+    const json::object& now = found->get_object();
+    const json::value* const set = now.if_contains("set");
+    return {console_row{
+        cell(status, "name"),
+        set == nullptr ? std::nullopt : std::optional(joined(*set)),
+        cell(now, "backend"),
+        cell(now, "access"),
+        cell(now, "sessions"),
+        cell(now, "elsewhere")}};
+}
+
 /// The one that runs, or else the last one; none since the start: no row.
 console_rows cutover(const console_sources& from) {
     const json::object status = from.status();
@@ -239,6 +265,7 @@ constexpr show_table tables[] = {
     {"config", config_columns, configuration},
     {"sessions", session_columns, sessions, show_scope::own, role::operator_},
     {"gate", gate_columns, gate, show_scope::each},
+    {"canary", canary_columns, canary, show_scope::each},
     {"cutover", cutover_columns, cutover},
     {"pins", pin_columns, pins},
     {"events", event_columns, events},

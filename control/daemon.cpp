@@ -171,11 +171,20 @@ result<service_state> daemon::state_of(const service_config& service) {
         if (!noted) {
             return noted.error();
         }
+        state.canary = configured_canary(service.canary);
+        if (state.canary.is_on()) {
+            auto begun = encode_canary(state.canary);
+            const auto done = log_->append(service.name, journal_kinds::canary, std::move(begun));
+            if (!done) {
+                return done.error();
+            }
+        }
     }
     for (const std::string& backend :
          {state.backend,
           state.unfinished ? state.unfinished->begun.from : state.backend,
-          state.unfinished ? state.unfinished->begun.to : state.backend}) {
+          state.unfinished ? state.unfinished->begun.to : state.backend,
+          state.canary.is_on() ? state.canary.backend : state.backend}) {
         if (service.find_backend(backend) == nullptr) {
             return not_a_backend(service, backend);
         }
@@ -211,7 +220,8 @@ result<proxy::engine::service_start> daemon::start_of(const service_config& serv
         .gate_open = initial_mode(*state) == mode::serving,
         .admitted = state->admitted,
         .read_only = state->read_only.state == read_only_state::on,
-        .takes_clients = state->takes_clients};
+        .takes_clients = state->takes_clients,
+        .canary = state->canary.route_in(service)};
 }
 
 result<void> daemon::start_services() {
@@ -240,7 +250,8 @@ result<void> daemon::start_services() {
             state.previous,
             state.read_only,
             state.times,
-            state.takes_clients
+            state.takes_clients,
+            state.canary
         ));
         spdlog::info(
             "service_started name={} route={} generation={} mode={} admitted=\"{}\" workers={}",
@@ -342,6 +353,8 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
         return service->kill(given);
     case command_id::reconnect:
         return service->reconnect();
+    case command_id::canary:
+        return service->canary(given, tell);
     case command_id::wait_close:
         return service->wait_close(given, tell);
     case command_id::disable:

@@ -271,6 +271,9 @@ outcome service_operations::retarget(const request& given, const progress_sink& 
     if (asked->from == asked->to) {
         return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
     }
+    if (auto on = refused_by_canary()) {
+        return *on;
+    }
     return report_outcome(*asked, move(*asked, *make_servers(service, *asked), tell));
 }
 
@@ -358,6 +361,9 @@ outcome service_operations::cutover_to(
     }
     if (asked->from == asked->to) {
         return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
+    }
+    if (auto on = refused_by_canary()) {
+        return *on;
     }
     auto servers = make_servers(service, *asked);
     if (!given.has("dry-run")) {

@@ -36,11 +36,12 @@ service_operations::service_operations(
     std::string previous,
     read_only_record read_only,
     step_times times,
-    bool takes_clients
+    bool takes_clients,
+    canary_record canary
 )
     : around_(std::move(around)), id_(id), settings_(std::move(settings)),
       fences_(std::move(fences)), times_(std::move(times)), previous_(std::move(previous)),
-      read_only_(std::move(read_only)), takes_clients_(takes_clients),
+      read_only_(std::move(read_only)), takes_clients_(takes_clients), canary_(std::move(canary)),
       traffic_(around_.engine, id, settings_->name, initial) {}
 
 service_operations::config_pointer service_operations::settings() const {

@@ -53,7 +53,8 @@ public:
         std::string previous = {},
         read_only_record read_only = {},
         step_times times = {},
-        bool takes_clients = true
+        bool takes_clients = true,
+        canary_record canary = {}
     );
 
     std::string name() const { return settings()->name; }
@@ -74,6 +75,7 @@ public:
     /// Also while an operation runs.
     outcome kill(const request& given);
     outcome reconnect();
+    outcome canary(const request& given, const progress_sink& tell);
     /// Also while an operation runs.
     outcome wait_close(const request& given, const progress_sink& tell);
     outcome take_clients(bool on, const std::string& by);
@@ -157,6 +159,13 @@ private:
     outcome end_blockers(const std::vector<proxy::session_info>& blockers, bool was_open);
     outcome stand(boost::json::object result);
 
+    canary_record canary_now() const;
+    result<canary_record> wanted_canary(const request& given) const;
+    void wait_followed(limits::clock::time_point deadline, const progress_sink& tell);
+    outcome canary_outcome(const canary_record& now, std::chrono::milliseconds waited);
+    std::optional<outcome> refused_by_canary() const;
+    boost::json::value canary_json(const std::vector<proxy::session_info>& sessions) const;
+
     outcome begin_read_only(const request& given, const progress_sink& tell);
     outcome end_read_only();
     bool wait_guarded(limits::clock::time_point deadline, const progress_sink& tell);
@@ -216,6 +225,7 @@ private:
     std::string previous_;        ///< where a rollback leads
     read_only_record read_only_;  ///< as last journaled
     bool takes_clients_;
+    canary_record canary_;  ///< as last journaled
     bool is_stopping_ = false;
     bool is_staging_ = false;                  ///< a run of stages is under way
     boost::json::value stages_cut_ = nullptr;  ///< what status tells of a run before this process

@@ -186,6 +186,10 @@ std::string render_status(const json::object& result) {
             admissions +=
                 "\nstages of " + field_text(service, "name") + ":\n" + render_pairs(*stages);
         }
+        if (const json::object* canary = object_in(service, "canary")) {
+            admissions +=
+                "\ncanary of " + field_text(service, "name") + ":\n" + render_pairs(*canary);
+        }
         if (const json::object* cutover = object_in(service, "cutover")) {
             cutovers +=
                 "\ncutover of " + field_text(service, "name") + ":\n" + render_pairs(*cutover);

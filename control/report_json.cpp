@@ -205,6 +205,7 @@ json::object session_json(const proxy::session_info& session) {
         {"age_ms", session.age.count()},
         {"waits", session.waits},
         {"admitted", session.is_admitted},
+        {"canary", session.is_canary},
         {"user", session.user},
         {"database", session.database},
         {"application", session.application},

@@ -177,6 +177,12 @@ result<void> apply(service_state& state, const journal_record& record) {
         state.takes_clients = taken->get_bool();
     } else if (record.kind == journal_kinds::stages) {
         apply_stages(state, record);
+    } else if (record.kind == journal_kinds::canary) {
+        auto decoded = decode_canary(record.payload);
+        if (!decoded) {
+            return contradiction(record, decoded.error().message);
+        }
+        state.canary = std::move(*decoded);
     } else if (record.kind == journal_kinds::readonly) {
         auto decoded = decode_read_only(record.payload);
         if (!decoded) {
@@ -257,6 +263,10 @@ compact(std::span<const journal_record> records, std::size_t recent) {
         if (state.read_only.state != read_only_state::off) {
             const std::string kind(journal_kinds::readonly);
             kept.push_back({0, at_ms, name, kind, encode_read_only(state.read_only)});
+        }
+        if (state.canary.is_on()) {
+            const std::string kind(journal_kinds::canary);
+            kept.push_back({0, at_ms, name, kind, encode_canary(state.canary)});
         }
         if (!state.takes_clients) {
             const std::string kind(journal_kinds::clients);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "control/canary_record.hpp"
 #include "control/cutover.hpp"
 #include "control/journal_format.hpp"
 #include "control/read_only_record.hpp"
@@ -26,7 +27,8 @@ namespace pgsluice::control {
 ///   stages  {"state", ...}              a run of stages: begun (with "of" and "by"), held, paused,
 ///                                       resumed or over (with "outcome"); its sets are `admit`
 ///                                       records with "stage"
-///   readonly  see read_only_record.cpp   forced read-only is about to change
+///   canary  see canary_record.hpp, with "by"?   who goes elsewhere than the route is about to
+///   change readonly  see read_only_record.cpp   forced read-only is about to change
 namespace journal_kinds {
 inline constexpr std::string_view route = "route";
 inline constexpr std::string_view pause = "pause";
@@ -35,6 +37,7 @@ inline constexpr std::string_view resume = "resume";
 inline constexpr std::string_view admit = "admit";
 inline constexpr std::string_view clients = "clients";
 inline constexpr std::string_view stages = "stages";
+inline constexpr std::string_view canary = "canary";
 inline constexpr std::string_view readonly = "readonly";
 }  // namespace journal_kinds
 
@@ -55,6 +58,7 @@ struct service_state {
     proxy::admission admitted{};
     bool takes_clients = true;              ///< new ones
     std::optional<stages_record> stages{};  ///< that were not over
+    canary_record canary{};
     read_only_record read_only{};
     std::optional<unfinished_cutover> unfinished{};
     std::string previous{};   ///< that the last committed cutover left; empty: there was none
@@ -70,8 +74,8 @@ using service_states = std::map<std::string, service_state, std::less<>>;
 result<service_states> replay(std::span<const journal_record> records);
 
 /// The records to keep when the journal has grown: those of the last `recent` and of everything
-/// unfinished, behind one `route` (and `paused`, `stages`, `admit`, `clients`, `readonly`) record a
-/// service that sums up the rest. Replays to the same states.
+/// unfinished, behind one `route` (and `paused`, `stages`, `admit`, `clients`, `canary`,
+/// `readonly`) record a service that sums up the rest. Replays to the same states.
 result<std::vector<journal_record>>
 compact(std::span<const journal_record> records, std::size_t recent);
 

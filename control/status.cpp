@@ -56,6 +56,7 @@ json::object service_operations::status() {
         {"new_clients", takes_clients() ? "accepted" : "refused"},
         {"admission", admission_json(sessions)},
         {"stages", stages_json()},
+        {"canary", canary_json(sessions)},
         {"access", read_only_now().state == read_only_state::on ? "read-only" : "read-write"},
         {"read_only", read_only_json()},
         {"sessions", count_sessions(sessions)},

@@ -45,7 +45,8 @@ read_only_guard::read_only_guard(guard_words words, text_rules rules)
 std::string read_only_guard::hint() const {
     return "Service \"" + words_.service +
            "\" is forced read-only by an operator; reads work, and writes will again when the "
-           "operator ends it (sluicectl readonly off).";
+           "operator ends it (" +
+           std::string(words_.end) + ").";
 }
 
 void read_only_guard::knows(std::string_view name, std::string_view text) {

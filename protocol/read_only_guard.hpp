@@ -16,7 +16,8 @@ namespace pgsluice::protocol {
 
 /// What a refused client is told.
 struct guard_words {
-    std::string service;  ///< for the hint
+    std::string service;                              ///< for the hint
+    std::string_view end = "sluicectl readonly off";  ///< the command that lets writes in again
 };
 
 /// Forced read-only for one session, between its client and its server. Sits at whole messages and

@@ -76,6 +76,13 @@ private:
     std::vector<range> ranges_;  ///< the longest prefix first, then by network
 };
 
+/// Clients that get another backend than the route. Immutable once made; any thread may read it.
+struct canary_route {
+    address_set from;
+    std::uint32_t backend = 0;  ///< index into service_settings::backends
+    bool is_read_only = true;   ///< forced: every session of it is guarded
+};
+
 /// Who may start new work while the gate is open, and what new clients outside are told.
 struct admission {
     address_set set = address_set::all();

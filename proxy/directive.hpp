@@ -53,6 +53,8 @@ struct session_info {
     bool is_to_reconnect = false;           ///< to be given a fresh connection
     bool is_admitted = true;                ///< its address is in the admitted set
     bool is_guarded = false;                ///< forced read-only has reached it
+    bool is_canary = false;                 ///< belongs on the canary's backend
+    bool is_astray = false;                 ///< is elsewhere than the canary, or its end, wants it
     bool is_encrypted = false;              ///< TLS between the client and the proxy
     std::string_view replication = "none";  ///< or logical, physical: what the startup asks for
     std::uint64_t moves = 0;                ///< backend connections it has left behind
@@ -85,6 +87,7 @@ struct service_progress {
     std::uint32_t long_running = 0;
     std::uint32_t draining = 0;      ///< after drain(): not ended yet
     std::uint32_t to_reconnect = 0;  ///< after reconnect(): still on the connection they had
+    std::uint32_t to_follow = 0;     ///< after set_canary(): still to move, or to be guarded
     std::uint32_t unguarded = 0;     ///< while forced read-only: still able to write
     // the rest is zero unless a move order stands
     std::uint32_t prepared = 0;   ///< have a logged-in spare that carries the state last captured

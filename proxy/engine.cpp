@@ -184,7 +184,7 @@ result<void> engine::start(std::uint32_t workers, std::vector<service_start> ser
         parts_->gates.push_back(s.gate_open);
         parts_->admitted.push_back(std::make_shared<const admission>(s.admitted));
         const shard::gate_start gate{
-            s.gate_open, s.read_only, s.takes_clients, parts_->admitted.back()};
+            s.gate_open, s.read_only, s.takes_clients, parts_->admitted.back(), s.canary};
         for (const auto& w : parts_->workers) {
             w->set_peers(parts_->workers);
             w->add_service(

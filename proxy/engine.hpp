@@ -37,6 +37,7 @@ public:
         admission admitted{};   ///< whom an open gate lets through
         bool read_only = false;
         bool takes_clients = true;
+        std::shared_ptr<const canary_route> canary{};  ///< null: none
     };
 
     engine();
@@ -168,6 +169,13 @@ public:
     /// Returns how many there are; progress().to_reconnect tells how many are left, those that stay
     /// included.
     std::size_t reconnect(service_id service);
+
+    /// Sends the clients of some addresses to another backend; null: all go by the route again.
+    /// From the return on every new session goes by it, or by the route where that backend cannot
+    /// be reached. Live ones move as by reconnect(), at one of their next boundaries;
+    /// progress().to_follow tells how many have not yet done what they can. Replication connections
+    /// stay on the route. While a move order stands nobody moves.
+    void set_canary(service_id service, std::shared_ptr<const canary_route> to);
 
     /// Whether new clients are let in; live sessions go on, and so does whoever is in its login.
     void take_clients(service_id service, bool on);

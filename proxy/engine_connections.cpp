@@ -48,6 +48,13 @@ std::size_t engine::reconnect(service_id service) {
     return found;
 }
 
+void engine::set_canary(service_id service, std::shared_ptr<const canary_route> to) {
+    on_shards(service, [&](shard& s) {
+        s.set_canary(to);
+        s.publish_now();
+    });
+}
+
 void engine::take_clients(service_id service, bool on) {
     on_shards(service, [on](shard& s) { s.take_clients(on); });
 }

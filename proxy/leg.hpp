@@ -27,6 +27,8 @@ struct leg {
     endpoint address;      ///< the one that answered
     std::int32_t pid = 0;  ///< BackendKeyData, the real ones
     std::string key;
+    bool is_canary = false;          ///< was opened for the canary, see canary_route
+    bool is_read_only = false;       ///< only a guarded session may use it
     bool asked_credentials = false;  ///< the backend wanted more than `trust`
     bool dead = false;               ///< seen to be closed or out of step
     parameter_set reported;

@@ -48,6 +48,7 @@ service_progress service::sum() const {
         total.long_running += share.long_running;
         total.draining += share.draining;
         total.to_reconnect += share.to_reconnect;
+        total.to_follow += share.to_follow;
         total.unguarded += share.unguarded;
         total.prepared += share.prepared;
         total.preparing += share.preparing;

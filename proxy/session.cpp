@@ -176,6 +176,9 @@ task<void> session::relay() {
     if (is_held()) {
         pump_.close();
     }
+    if (!is_misplaced() || reconnect_ == reconnect_stage::none) {
+        follow_canary();  // it may have changed during the login
+    }
     guard_from_start();
     pump_.read_load(shard_.load());
     const std::vector<std::uint8_t> behind_login = std::exchange(leg_->early, {});
@@ -362,6 +365,8 @@ session_info session::info() const {
     row.waits = waits();
     row.is_admitted = inside_;
     row.is_guarded = is_guarded();
+    row.is_canary = place_now().is_canary;
+    row.is_astray = is_astray();
     row.is_encrypted = client_.is_secure();
     row.is_to_reconnect = is_to_reconnect();
     row.is_draining = is_draining() && !farewell_;

@@ -104,6 +104,8 @@ public:
     }
     bool is_to_reconnect() const noexcept { return reconnect_ != reconnect_stage::none; }
     bool is_draining() const noexcept { return drained_with_.has_value(); }
+    /// It is not where the canary wants it, and is on its way or still has to be guarded there.
+    bool is_following() const noexcept;
     /// Talks to the console; in its startup phase to everybody else.
     bool is_console() const noexcept { return is_console_; }
     /// Has to park or to stay parked: by the gate, the admitted set or a drain's first pass.
@@ -125,6 +127,7 @@ public:
     /// True if it is to have a fresh connection from now on: grant_reconnect() follows.
     bool reconnect();
     void grant_reconnect();    ///< its turn
+    void canary_changed();     ///< where it belongs may be another backend
     void read_only_changed();  ///< forced read-only was switched on or off
     void read_load(load_readings* sum) { pump_.read_load(sum); }
     void order_given();
@@ -227,7 +230,21 @@ private:
     hold_reason held_by() const noexcept;
     steady_time next_hold_deadline() const;
 
+    // session_canary.cpp: which backend is the session's
+    struct place {
+        std::uint32_t backend = 0;  ///< index into service_settings::backends
+        bool is_canary = false;
+        bool is_read_only = false;
+    };
+    place place_now() const noexcept;
+    void look_up_canary() noexcept;
+    bool is_misplaced() const noexcept;
+    bool is_astray() const noexcept;
+    void follow_canary();
+    task<bool> connect_canary(std::shared_ptr<const service_settings> settings);
+
     // session_guard.cpp: forced read-only
+    bool must_be_guarded() const noexcept;
     bool guard_due() const noexcept;
     task<void> change_guard();
     task<void> give_unnamed_back();
@@ -255,9 +272,9 @@ private:
     void drop_spare() noexcept;
     void release_turn() noexcept;
 
-    // session_reconnect.cpp: to another connection of the same backend
-    task<std::vector<pin_reason>> move_in_place();
-    task<std::vector<pin_reason>> move_to_fresh_leg();
+    // session_reconnect.cpp: to another connection, of the same backend or for the canary
+    task<std::vector<pin_reason>> move_in_place(place to);
+    task<std::vector<pin_reason>> move_to_fresh_leg(place to);
     task<void> renew_leg();
 
     // switch.cpp: the last steps, after which there is no way back
@@ -303,6 +320,8 @@ private:
     session_phase early_phase_ = session_phase::startup;
     steady_time waiting_since_{};
     bool inside_;             ///< source_ is in the admitted set, as last looked up
+    bool in_canary_ = false;  ///< source_ is in the canary's set, as last looked up
+    bool strays_ = false;     ///< was to move, or could not, because of the canary
     bool held_back_ = false;  ///< parks although the gate is open: hold_if_long()
     std::optional<farewell> farewell_;
     std::optional<farewell> drained_with_;  ///< what it is told at its next boundary

@@ -45,9 +45,13 @@ script statements_request() {
 
 }  // namespace
 
+bool session::must_be_guarded() const noexcept {
+    return shard_.read_only() || (leg_ && leg_->is_read_only);
+}
+
 bool session::guard_due() const noexcept {
     return early_phase_ == session_phase::idle && !ending_ &&
-           pump_.guarded() != shard_.read_only() && (!pump_.guarded() || pump_.may_unguard());
+           pump_.guarded() != must_be_guarded() && (!pump_.guarded() || pump_.may_unguard());
 }
 
 void session::read_only_changed() {
@@ -67,14 +71,16 @@ protocol::text_rules session::text_rules_now() const {
 }
 
 std::unique_ptr<protocol::read_only_guard> session::new_guard() const {
-    return std::make_unique<protocol::read_only_guard>(
-        protocol::guard_words{shard_.settings().name}, text_rules_now()
-    );
+    protocol::guard_words words{shard_.settings().name};
+    if (!shard_.read_only()) {
+        words.end = "sluicectl canary off";
+    }
+    return std::make_unique<protocol::read_only_guard>(std::move(words), text_rules_now());
 }
 
 /// A session that begins read-only has prepared nothing yet.
 void session::guard_from_start() {
-    if (!shard_.read_only()) {
+    if (!must_be_guarded()) {
         return;
     }
     if (startup_->wants_replication()) {
@@ -88,7 +94,7 @@ void session::guard_from_start() {
 task<void> session::change_guard() {
     if (pump_.guarded()) {
         co_await give_unnamed_back();
-        if (!shard_.read_only()) {
+        if (!must_be_guarded()) {
             pump_.set_guard(nullptr);
         }
         shard_.changed();
@@ -103,7 +109,7 @@ task<void> session::change_guard() {
     if (!is_complete) {
         guard->is_told_nothing();
     }
-    if (shard_.read_only()) {
+    if (must_be_guarded()) {
         pump_.set_guard(std::move(guard));
     }
     shard_.changed();

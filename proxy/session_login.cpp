@@ -222,6 +222,10 @@ task<void> session::tell_login_failed(login_failure what, std::string where) {
 }
 
 task<bool> session::connect_leg(std::shared_ptr<const service_settings> settings) {
+    const bool is_on_canary = co_await connect_canary(settings);
+    if (is_on_canary || farewell_) {
+        co_return is_on_canary;
+    }
     const backend_target& target = settings->backends[shard_.at().backend];
     leg_ = std::make_unique<leg>(shard_.home().loop());
     leg_->backend = shard_.at().backend;

@@ -1,5 +1,6 @@
-// To a fresh connection of a session's own backend, when an operator asks for it or, for
-// testing.move_every, all the time: through the same steps that a cutover takes.
+// To a fresh connection of a session's own backend, or of the one that the canary gives it, when an
+// operator asks for it or, for testing.move_every, all the time: through the same steps that a
+// cutover takes.
 
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
@@ -40,11 +41,15 @@ task<void> session::renew_leg() {
         co_return;
     }
     reconnect_ = reconnect_stage::stays;  // adopt_spare() knows better
-    auto why_not = co_await move_in_place();
+    const place to = place_now();
+    auto why_not = co_await move_in_place(to);
     if (reconnect_ == reconnect_stage::stays && why_not.empty()) {
         reconnect_ = reconnect_stage::due;  // the server was in the middle of a message
     } else if (reconnect_ == reconnect_stage::stays) {
         pins_ = std::move(why_not);
+    }
+    if (leg_ && reconnect_ == reconnect_stage::none) {
+        follow_canary();  // which may have changed meanwhile
     }
     if (shard_.order() && !ending_) {
         order_given();  // it came meanwhile
@@ -55,7 +60,7 @@ task<void> session::renew_leg() {
 
 /// Why it stays where it is: pinned, or its own old leg still holds its locks. None: it has moved,
 /// or it is about to end.
-task<std::vector<pin_reason>> session::move_in_place() {
+task<std::vector<pin_reason>> session::move_in_place(place to) {
     if (lacks_credentials() || startup_->wants_replication()) {
         co_return reasons_of(judge(session_image{}, what_the_wire_tells()).pins);
     }
@@ -73,8 +78,12 @@ task<std::vector<pin_reason>> session::move_in_place() {
             "its session-level advisory locks are held by the connection it has"
         );
     }
+    const bool leaves_others = to.is_canary && to.backend != leg_->backend;
+    if (why_not.empty() && leaves_others && !image_->channels.empty()) {
+        why_not = one_reason(pin_code::listen, "it listens, and others notify it where it is");
+    }
     if (why_not.empty()) {
-        why_not = co_await move_to_fresh_leg();
+        why_not = co_await move_to_fresh_leg(to);
     }
     image_.reset();
     if (pump_.end() == pump_end::none) {
@@ -83,11 +92,14 @@ task<std::vector<pin_reason>> session::move_in_place() {
     co_return why_not;
 }
 
-task<std::vector<pin_reason>> session::move_to_fresh_leg() {
+task<std::vector<pin_reason>> session::move_to_fresh_leg(place to) {
+    const bool is_same_server = to.backend == leg_->backend;
     spare_ = std::make_unique<spare_leg>(shard_.home().loop());
+    spare_->line->is_canary = to.is_canary;
+    spare_->line->is_read_only = to.is_read_only;
     in_exchange_ = true;
     const steady_time begun = reactor::now();
-    auto why_not = co_await prepare_spare(*spare_, leg_->backend, false);
+    auto why_not = co_await prepare_spare(*spare_, to.backend, false);
     in_exchange_ = false;
     if (why_not.empty()) {
         shard_.note_copy(reactor::now() - begun);
@@ -100,7 +112,7 @@ task<std::vector<pin_reason>> session::move_to_fresh_leg() {
     const bool is_quiet = !pump_.is_inside_backend_message();
     if (why_not.empty() && pump_.end() == pump_end::none && !farewell_ && is_quiet) {
         pump_.lend_backend();
-        co_await carry_notifications(true);
+        co_await carry_notifications(is_same_server);
         adopt_spare();
         stage_ = move_stage::none;
     } else {

@@ -30,7 +30,8 @@ shard::shard(
     gate_start gate
 )
     : worker_(home), service_(shared), settings_(std::move(settings)), route_(at),
-      gate_open_(gate.is_open), admitted_(std::move(gate.admitted)), read_only_(gate.is_read_only),
+      gate_open_(gate.is_open), admitted_(std::move(gate.admitted)),
+      canary_(std::move(gate.canary)), read_only_(gate.is_read_only),
       takes_clients_(gate.takes_clients) {
     PGSLUICE_ASSERT(admitted_ != nullptr);
 }
@@ -141,6 +142,15 @@ std::size_t shard::reconnect() {
     for_each([&](session& s) { found += s.reconnect() ? 1 : 0; });
     changed();
     return found;
+}
+
+void shard::set_canary(std::shared_ptr<const canary_route> to) {
+    canary_ = std::move(to);
+    canary_rests_until_ = {};
+    reconnects_ = strays_ = true;
+    pace_.reset();
+    for_each([](session& s) { s.canary_changed(); });
+    changed();
 }
 
 void shard::set_read_only(bool on) {
@@ -311,8 +321,8 @@ void shard::after_batch() {
     if (follows_ && !order_) {
         begin_asking();
     }
-    const bool is_watched =
-        !gate_open_ || order_ || holds_long_ || drains_ || guards_ || reconnects_ || follows_;
+    const bool is_watched = !gate_open_ || order_ || holds_long_ || drains_ || guards_ ||
+                            reconnects_ || follows_ || strays_;
     if (changed_ && is_watched) {
         publish_now();
     }

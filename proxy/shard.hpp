@@ -38,6 +38,7 @@ public:
         bool is_read_only = false;
         bool takes_clients = true;
         std::shared_ptr<const admission> admitted;
+        std::shared_ptr<const canary_route> canary;
     };
 
     shard(
@@ -58,6 +59,15 @@ public:
     bool gate_open() const noexcept { return gate_open_; }
     /// Whom an open gate lets through.
     const admission& admitted() const noexcept { return *admitted_; }
+    /// Who goes elsewhere than to at(); null: nobody.
+    const canary_route* canary() const noexcept { return canary_.get(); }
+    /// Every session is told where it belongs: those that live move as by reconnect().
+    void set_canary(std::shared_ptr<const canary_route> to);
+    /// Its backend could not be reached: new sessions do not try it again for a moment.
+    void rest_canary(steady_time until) noexcept { canary_rests_until_ = until; }
+    bool canary_rests() const noexcept { return reactor::now() < canary_rests_until_; }
+    /// Some session has to be reconnected.
+    void has_reconnects() noexcept { reconnects_ = changed_ = true; }
     /// No session may begin new work without a guard.
     bool read_only() const noexcept { return read_only_; }
     void set_read_only(bool on);
@@ -97,7 +107,7 @@ public:
 
     const std::vector<std::string>& custom_names();
     void learn(std::string_view name);
-    /// OIDs on the order's backend of types asked for before, by "database NUL schema NUL name".
+    /// OIDs of types asked for before, by "backend database NUL schema NUL name".
     std::map<std::string, std::uint32_t>& known_types() noexcept { return known_types_; }
     /// Credentials with keys derived from plain passwords, by user and backend.
     using derived_keys = std::map<std::pair<std::string, std::uint32_t>, protocol::credentials>;
@@ -155,10 +165,13 @@ private:
     std::shared_ptr<const service_settings> settings_;
     route route_;
     bool gate_open_;
-    std::shared_ptr<const admission> admitted_;  ///< never null
+    std::shared_ptr<const admission> admitted_;   ///< never null
+    std::shared_ptr<const canary_route> canary_;  ///< null: none
+    steady_time canary_rests_until_{};
     bool read_only_;
     bool guards_ = false;   ///< some session still has to get its guard
     bool follows_ = false;  ///< some session has not left the old server yet
+    bool strays_ = false;   ///< some session is not yet where the canary wants it
     bool drains_ = false;
     bool reconnects_ = false;  ///< some session waits for its turn, or has it
     bool takes_clients_;

@@ -51,6 +51,7 @@ void shard::publish_now() {
     const service_progress now = count();
     guards_ = now.unguarded != 0;
     follows_ = now.to_switch != 0;
+    strays_ = now.to_follow != 0;
     service_.publish(worker_.index(), now);
 }
 
@@ -73,6 +74,7 @@ service_progress shard::count() const {
         const bool may_be_long = s->held_back() || s->works_since_before(holds_long_since_);
         sum.draining += s->is_draining() ? 1 : 0;
         sum.to_reconnect += s->is_to_reconnect() ? 1 : 0;
+        sum.to_follow += s->is_following() ? 1 : 0;
         sum.unguarded += read_only_ && !s->is_guarded() && phase != session_phase::login ? 1 : 0;
         sum.long_running += holds_long_ && may_be_long && !is_parked ? 1 : 0;
         sum.to_switch += s->switching() ? 1 : 0;

@@ -256,6 +256,7 @@ void session::adopt_spare() {
     stage_ = shard_.order() ? move_stage::switched : move_stage::none;
     switching_ = may_ask_ = has_heard_ = false;
     reconnect_ = reconnect_stage::none;
+    strays_ = false;
     pins_.clear();
     ++moves_;
     shard_counters::bump(shard_.counters().sessions_moved);

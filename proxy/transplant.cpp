@@ -59,8 +59,9 @@ int version_number(const leg& l) {
     return major * 10000 + minor;
 }
 
-std::string type_key(const protocol::StartupMessage& startup, const user_type& type) {
-    std::string key(startup.database());
+std::string
+type_key(std::uint32_t backend, const protocol::StartupMessage& startup, const user_type& type) {
+    std::string key = std::to_string(backend) + " " + std::string(startup.database());
     return key.append(1, '\0').append(type.schema).append(1, '\0').append(type.name);
 }
 
@@ -326,12 +327,13 @@ session::replay_on(spare_leg& s, const session_image& image, bool in_recovery) {
     co_return std::vector<pin_reason>{};
 }
 
-/// The OIDs of the image's types on the spare's server, asked for once per database and order.
+/// The OIDs of the image's types on the spare's server, asked for once per backend and database.
 task<result<oid_map>> session::map_types(spare_leg& s, const session_image& image) {
     auto& known = shard_.known_types();
+    const std::uint32_t backend = s.line->backend;
     std::vector<user_type> asked;
     for (const user_type& type : image.types) {
-        if (!known.contains(type_key(*startup_, type))) {
+        if (!known.contains(type_key(backend, *startup_, type))) {
             asked.push_back(type);
         }
     }
@@ -348,12 +350,12 @@ task<result<oid_map>> session::map_types(spare_leg& s, const session_image& imag
             co_return found.error();
         }
         for (const user_type& type : *found) {
-            known[type_key(*startup_, type)] = type.oid;
+            known[type_key(backend, *startup_, type)] = type.oid;
         }
     }
     std::vector<user_type> there;
     for (const user_type& type : image.types) {
-        const auto found = known.find(type_key(*startup_, type));
+        const auto found = known.find(type_key(backend, *startup_, type));
         if (found != known.end()) {
             there.push_back({found->second, type.schema, type.name});
         }

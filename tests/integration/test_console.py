@@ -352,6 +352,18 @@ def test_admit_and_drain(proxy, connect, console):
     assert errors_of(session.read_to_end()) == ["57P01"]
 
 
+def test_canary(connect, console):
+    session = connect()
+    console.run("CANARY 127.0.0.0/8 TO green ACCESS READ-WRITE")
+    assert session.value("SHOW cluster_name") == "green"
+    row = {"service": "app", "from": "127.0.0.0/8", "backend": "green", "access": "read-write",
+           "sessions": 1, "elsewhere": 0}
+    assert console.run("SHOW CANARY") == [row]
+    assert console.error("CANARY 127.0.0.0/8")[0] == "22023"
+    console.run("CANARY OFF")
+    assert session.value("SHOW cluster_name") == "blue" and console.run("SHOW CANARY") == []
+
+
 def test_readonly_on_and_off(connect, console):
     session = connect()
     console.run("READONLY ON FENCE NONE")

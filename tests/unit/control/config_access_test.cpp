@@ -47,6 +47,44 @@ TEST(ConfigAccess, IsPrintedAsItIsRead) {
     EXPECT_EQ(parse_config(print_config(*outcome.value)).value, outcome.value);
 }
 
+TEST(ConfigAccess, ACanaryIsAnotherBackendForSomeAddresses) {
+    const auto parsed = [](const std::string& keys) {
+        return parse_config(
+            "services:\n  app:\n    listen: [\"127.0.0.1:1\"]\n    route: blue\n    canary: " +
+            keys + "\n    backends:\n      blue: {host: a}\n      green: {host: b}\n"
+        );
+    };
+    const auto good = parsed("{cidr: \"10.0.0.0/8=5% local\", backend: green, access: read-write}");
+    ASSERT_TRUE(good.value.has_value());
+    EXPECT_EQ(
+        good.value->services[0].canary,
+        (canary_config{"10.0.0.0/8=5% local", "green", canary_access::read_write})
+    );
+    EXPECT_EQ(parse_config(print_config(*good.value)).value, good.value);
+    const auto plain = parsed("{cidr: 10.0.0.0/8, backend: green}");
+    ASSERT_TRUE(plain.value.has_value());
+    EXPECT_EQ(plain.value->services[0].canary.access, canary_access::read_only);
+    const struct {
+        const char* keys;
+        const char* what;
+    } rows[] = {
+        {"{cidr: 10.0.0.0/8}", "f:5:20: services.app.canary has no \"backend\""},
+        {"{backend: green}", "f:5:23: services.app.canary has no \"cidr\""},
+        {"{access: read-write}", "canary.access has no effect"},
+        {"{cidr: 10.0.0.0/8, backend: blue}", "\"blue\" is not a backend beside the route"},
+        {"{cidr: 10.0.0.0/8, backend: gren}", "did you mean \"green\"?"},
+        {"{cidr: 10.0.0.1/8, backend: green}", "bits set beyond its prefix"},
+        {"{cidr: 10.0.0.0/8=101%, backend: green}", "percent from 0 to 100"},
+        {"{cidr: none, backend: green}", "expected ranges, local or all"},
+        {"{cidr: 10.0.0.0/8, backend: green, access: no}", "expected read-only or read-write"},
+    };
+    for (const auto& row : rows) {
+        const auto outcome = parsed(row.keys);
+        ASSERT_FALSE(outcome.errors.empty()) << row.keys;
+        EXPECT_THAT(format_problem("f", outcome.errors.front()), HasSubstr(row.what)) << row.keys;
+    }
+}
+
 TEST(ConfigAccess, WhatCannotBeMeantIsRefused) {
     const std::string trust = "    auth: {method: trust}\n";
     const struct {

@@ -121,7 +121,7 @@ TEST(ConfigErrors, UnknownKeysNameTheNearestOne) {
         ElementsAre(
             "f:6:5: unknown key \"hodl\" in services.app, expected listen, databases, route, "
             "access, auth, tls, hold, admin, replication, pins, max_connections, connect_timeout, "
-            "login_timeout, moves_in_flight, limits, console, cutover, checks or backends; "
+            "login_timeout, moves_in_flight, canary, limits, console, cutover, checks or backends; "
             "did you mean \"hold\"?"
         )
     );

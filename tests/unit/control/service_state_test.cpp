@@ -301,5 +301,25 @@ TEST(ServiceState, RemembersWhetherNewClientsAreTaken) {
     EXPECT_THAT(error_of(first_start().add("clients")), HasSubstr("whether clients are taken"));
 }
 
+TEST(ServiceState, TheLastWordOnTheCanaryCounts) {
+    const std::vector<std::string> tokens{"local", "10.0.0.0/8=5%"};
+    const canary_record on{"green", proxy::address_set::parse(tokens).value(), false};
+    script s = first_start();
+    EXPECT_FALSE(state_of(s.records()).canary.is_on());
+    s.add("canary", encode_canary(on));
+    EXPECT_EQ(state_of(s.records()).canary, on);
+    const auto kept = compact(s.records(), 0);
+    ASSERT_TRUE(kept.has_value());
+    EXPECT_EQ(state_of(*kept).canary, on);
+    s.add("canary", encode_canary({}));
+    EXPECT_EQ(state_of(s.records()).canary, canary_record{});
+    EXPECT_EQ(compact(s.records(), 0)->size(), 1U);
+    for (const char* field : {"state", "set", "backend", "access"}) {
+        auto broken = encode_canary(on);
+        broken[field] = 1;
+        EXPECT_THAT(error_of(first_start().add("canary", broken)), HasSubstr("canary of service"));
+    }
+}
+
 }  // namespace
 }  // namespace pgsluice::control

@@ -1,0 +1,104 @@
+// The canary between the operator, the configuration, the journal and the engine.
+#include "control/canary_record.hpp"
+
+#include "control/settings.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
+
+#include <vector>
+
+namespace pgsluice::control {
+
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view read_only = "read-only";
+constexpr std::string_view read_write = "read-write";
+
+/// Empty where there is no text of that name.
+std::string text_in(const json::object& fields, std::string_view name) {
+    const json::value* value = fields.if_contains(name);
+    return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
+}
+
+}  // namespace
+
+std::shared_ptr<const proxy::canary_route> canary_record::route_in(const service_config& service
+) const {
+    if (!is_on()) {
+        return nullptr;
+    }
+    return std::make_shared<const proxy::canary_route>(proxy::canary_route{
+        from, backend_index(service, backend), is_read_only});
+}
+
+result<void> check_canary(const request& given) {
+    const auto wrong = [](std::string message) {
+        return failure{"22023", std::move(message), {}, {}};
+    };
+    const std::string ranges = given.text("RANGES");
+    if (ranges == off_word) {
+        return given.has("to") || given.has("access")
+                   ? result<void>(wrong("canary off takes --timeout alone"))
+                   : result<void>();
+    }
+    if (ranges == "none") {
+        return wrong("canary none sends nobody anywhere, expected ranges or off");
+    }
+    if (given.has("RANGES") && !given.has("to")) {
+        return wrong("canary needs --to, the backend that these clients get");
+    }
+    return {};
+}
+
+canary_record configured_canary(const canary_config& configured) {
+    canary_record record;
+    if (!configured.backend.empty()) {
+        record.backend = configured.backend;
+        record.from = proxy::address_set::parse(words(configured.cidr)).value();
+        record.is_read_only = configured.access == canary_access::read_only;
+    }
+    return record;
+}
+
+json::object encode_canary(const canary_record& record) {
+    if (!record.is_on()) {
+        return {{"state", off_word}};
+    }
+    const auto tokens = record.from.tokens();
+    return {
+        {"state", "on"},
+        {"set", json::array(tokens.begin(), tokens.end())},
+        {"backend", record.backend},
+        {"access", record.is_read_only ? read_only : read_write}};
+}
+
+result<canary_record> decode_canary(const json::object& fields) {
+    const std::string state = text_in(fields, "state");
+    if (state == off_word) {
+        return canary_record{};
+    }
+    const json::value* set = fields.if_contains("set");
+    const std::string access = text_in(fields, "access");
+    canary_record record;
+    record.backend = text_in(fields, "backend");
+    record.is_read_only = access == read_only;
+    if (state != "on" || set == nullptr || !set->is_array() || record.backend.empty() ||
+        (access != read_only && access != read_write)) {
+        return failure{"XX001", "no set, backend or access", {}, {}};
+    }
+    std::vector<std::string> tokens;
+    for (const json::value& token : set->get_array()) {
+        tokens.push_back(token.is_string() ? std::string(token.get_string()) : "");
+    }
+    auto parsed = proxy::address_set::parse(tokens);
+    if (!parsed) {
+        return parsed.error();
+    }
+    record.from = std::move(*parsed);
+    return record;
+}
+
+}  // namespace pgsluice::control

@@ -1,0 +1,120 @@
+// Which backend a session belongs on: the route's or, by its client's address, the canary's. Asked
+// when it gets a backend and whenever the canary changes; who lives then moves as by reconnect().
+
+#include "proxy/session.hpp"
+#include "proxy/shard.hpp"
+#include "proxy/worker.hpp"
+
+#include <spdlog/spdlog.h>
+
+namespace pgsluice::proxy {
+
+namespace {
+
+/// New clients do not all wait for a server that has just been found to be away.
+constexpr std::chrono::seconds canary_rest{5};
+
+}  // namespace
+
+session::place session::place_now() const noexcept {
+    const canary_route* const other = shard_.canary();
+    if (other == nullptr || !in_canary_) {
+        return {shard_.at().backend, false, false};
+    }
+    return {other->backend, true, other->is_read_only};
+}
+
+/// Whoever replicates, replicates the route.
+void session::look_up_canary() noexcept {
+    const canary_route* const other = shard_.canary();
+    in_canary_ =
+        other != nullptr && !startup_->wants_replication() && other->from.contains(source_);
+}
+
+bool session::is_misplaced() const noexcept {
+    const place there = place_now();
+    return leg_ && (there.is_canary || leg_->is_canary) && there.backend != leg_->backend;
+}
+
+bool session::is_astray() const noexcept {
+    return early_phase_ == session_phase::idle && !ending_ && is_misplaced();
+}
+
+bool session::is_following() const noexcept {
+    if (!leg_ || ending_ || early_phase_ != session_phase::idle) {
+        return false;
+    }
+    const bool is_on_its_way = (awaits_reconnect() || has_turn_) && is_misplaced();
+    return is_on_its_way || (leg_->is_read_only && !pump_.guarded());
+}
+
+void session::canary_changed() {
+    const bool has_begun =
+        early_phase_ == session_phase::idle || early_phase_ == session_phase::login;
+    if (!has_begun || ending_ || !leg_) {
+        return;  // looks when it gets its backend
+    }
+    look_up_canary();
+    follow_canary();
+    if (guard_due()) {
+        gate_closed();
+        wait_.notify();
+    } else if (early_phase_ == session_phase::idle && reconnect_ != reconnect_stage::granted) {
+        go_on();
+    }
+}
+
+/// Begins to move if it is on the wrong backend; what it waits for otherwise is over.
+void session::follow_canary() {
+    if (is_misplaced()) {
+        strays_ = true;
+        if (reconnect()) {
+            shard_.has_reconnects();
+        }
+        return;
+    }
+    const place there = place_now();
+    leg_->is_canary = there.is_canary;
+    leg_->is_read_only = there.is_read_only;
+    if (std::exchange(strays_, false) && reconnect_ != reconnect_stage::granted) {
+        reconnect_ = reconnect_stage::none;
+        pins_.clear();
+        shard_.changed();
+    }
+}
+
+/// False where the session does not belong there, or it cannot be reached: the route has it then.
+task<bool> session::connect_canary(std::shared_ptr<const service_settings> settings) {
+    look_up_canary();
+    const place there = place_now();
+    if (!there.is_canary) {
+        co_return false;
+    }
+    const backend_target& target = settings->backends[there.backend];
+    std::string why = "it was tried a moment ago";
+    if (!shard_.canary_rests()) {
+        leg_ = std::make_unique<leg>(shard_.home().loop());
+        leg_->backend = there.backend;
+        leg_->is_canary = true;
+        leg_->is_read_only = there.is_read_only;
+        const auto opened = co_await open_leg(*leg_, wait_, target, settings->connect_timeout);
+        if (opened) {
+            co_return true;
+        }
+        shard_counters::bump(shard_.counters().connects_failed);
+        shard_.rest_canary(reactor::now() + canary_rest);
+        why = opened.error().detail;
+        spdlog::warn(
+            "canary unreachable service={} backend={} detail=\"{}\" (its clients get the route)",
+            settings->name,
+            target.name,
+            why
+        );
+    }
+    strays_ = true;
+    reconnect_ = reconnect_stage::stays;
+    pins_ = {{"unready", "backend \"" + target.name + "\" cannot be reached (" + why + ")"}};
+    co_return false;
+}
+
+}  // namespace pgsluice::proxy
