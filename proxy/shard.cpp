@@ -137,18 +137,26 @@ void shard::end_drain() {
 
 std::size_t shard::reconnect() {
     reconnects_ = true;
-    pace_.reset();
+    begin_moves();
     std::size_t found = 0;
     for_each([&](session& s) { found += s.reconnect() ? 1 : 0; });
     changed();
     return found;
 }
 
+/// By commands beside the orders, which have their own beginning.
+void shard::begin_moves() {
+    if (!order_) {
+        pace_.reset();
+        known_types_.clear();  // some may have been made anew since
+    }
+}
+
 void shard::set_canary(std::shared_ptr<const canary_route> to) {
     canary_ = std::move(to);
     canary_rests_until_ = {};
     reconnects_ = strays_ = true;
-    pace_.reset();
+    begin_moves();
     for_each([](session& s) { s.canary_changed(); });
     changed();
 }

@@ -151,6 +151,7 @@ public:
 private:
     void hand_out_turns();
     void hand_out_reconnects();
+    void begin_moves();
     void release(std::vector<session*> whom);
     void release_next();
     task<void> drop_retired();

@@ -6,7 +6,7 @@ from support.cluster import wait_until
 from support.console import TRUSTING, Console, begin
 from support.gate import connect, open_gate  # noqa: F401  pylint: disable=unused-import
 from support.sluice import Sluice
-from support.wire import Wire, errors_of, kinds, query, rows_of
+from support.wire import Wire, errors_of, kinds, parse, query, rows_of, sync
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +173,18 @@ def test_progress_is_told_while_a_command_works(proxy, connect, console, stateme
     console.run("RESUME")
     if statement.startswith("RETARGET"):
         console.run("RETARGET blue")
+
+
+def test_types_that_were_made_anew_are_looked_up_again(connect, console, blue):
+    session = connect()
+    for _ in range(2):
+        blue.query("DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('calm')")
+        oid = int(session.value("SELECT 'mood'::regtype::oid"))
+        session.send(parse("SELECT $1", "typed", [oid]), sync())
+        assert errors_of(session.read_ready()) == []
+        before = pid_of(session)
+        console.run("RECONNECT")
+        console.run("WAIT_CLOSE")
+        assert pid_of(session) != before
+        session.run("DEALLOCATE typed")
+    blue.query("DROP TYPE mood")
