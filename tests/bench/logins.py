@@ -7,11 +7,12 @@ CPU is user+system time of the proxy's process over pgbench's run, divided by it
 "connect" is a connection, a SELECT and a close, 8 at a time. Targets take turns within each round;
 the ratio is the median over rounds of the one within a round. TLS is on the client's side alone.
 PgBouncer keeps its connections to the server; a proxy that moves sessions makes one a client, and
-that is in its figure.
+that is in its figure. The third peer does the same work: it, too, logs in for each client.
 
-  pgbouncer           pool_mode=session, a password for the user, as most have it
-  pgbouncer-verifier  the same, with the SCRAM verifier instead
-  pgsluice            `scram-sha-256`, with the SCRAM verifier
+  pgbouncer                 pool_mode=session, a password for the user, as most have it
+  pgbouncer-verifier        the same, with the SCRAM verifier instead
+  pgbouncer-verifier-fresh  the same, with server_lifetime=0: a server connection serves one client
+  pgsluice                  `scram-sha-256`, with the SCRAM verifier
 
 Nothing else should run on the machine.
 """
@@ -56,7 +57,7 @@ def cpu_s(pid):
 class PgBouncer:
     """One process; PgBouncer has no threads."""
 
-    def __init__(self, server, identity, secret):
+    def __init__(self, server, identity, secret, more=""):
         self.port, self.top = free_port(), temp_dir("pgsluice-bench-")
         users_file(os.path.join(self.top, "users.txt"), {USER: secret})
         key = shutil.copy(identity.key, self.top)
@@ -72,7 +73,7 @@ class PgBouncer:
                 "pool_mode = session\nmax_client_conn = 1000\ndefault_pool_size = 100\n"
                 "log_connections = 0\nlog_disconnections = 0\nserver_tls_sslmode = disable\n"
                 f"client_tls_sslmode = allow\nclient_tls_cert_file = {identity.cert}\n"
-                f"client_tls_key_file = {key}\n")
+                f"client_tls_key_file = {key}\n{more}\n")
         self.process = None
 
     def __enter__(self):
@@ -176,6 +177,8 @@ def main():
         server.query("GRANT SELECT ON ALL TABLES IN SCHEMA public TO app", dbname="bench")
         targets = {"pgbouncer": lambda: PgBouncer(server, identity, PASSWORD),
                    "pgbouncer-verifier": lambda: PgBouncer(server, identity, secret),
+                   "pgbouncer-verifier-fresh": lambda: PgBouncer(server, identity, secret,
+                                                                 "server_lifetime = 0"),
                    "pgsluice": lambda: pgsluice(server, identity, secret)}
         scenarios = {k: v for k, v in SCENARIOS.items() if options.only in k}
         print(time.strftime("%Y-%m-%d"), subprocess.getoutput("pgbouncer --version").split("\n")[0],
