@@ -3,12 +3,13 @@
 #include "protocol/base64.hpp"
 #include "protocol/saslprep.hpp"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/sha.h>
+#include <openssl/params.h>
 
 #include <charconv>
 #include <limits>
+#include <memory>
 
 // Keys and verifiers; the exchanges are in scram_exchange.cpp.
 
@@ -47,28 +48,50 @@ std::optional<std::uint32_t> positive_number(std::string_view text) {
     return number;
 }
 
+/// HMAC() and SHA256() of OpenSSL 3 look their algorithm up by name in every call.
+const EVP_MD* sha256_algorithm() {
+    static const EVP_MD* const found = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+    PGSLUICE_ASSERT(found != nullptr);
+    return found;
+}
+
+using mac_pointer = std::unique_ptr<EVP_MAC_CTX, decltype(&EVP_MAC_CTX_free)>;
+
+/// What every HMAC begins as: it has a hash, and no key yet.
+mac_pointer unkeyed_hmac() {
+    EVP_MAC* const algorithm = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+    mac_pointer made(EVP_MAC_CTX_new(algorithm), &EVP_MAC_CTX_free);
+    EVP_MAC_free(algorithm);
+    char hash[] = "SHA256";
+    const OSSL_PARAM with[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, hash, 0),
+        OSSL_PARAM_construct_end()};
+    PGSLUICE_ASSERT(made && EVP_MAC_CTX_set_params(made.get(), with) == 1);
+    return made;
+}
+
 }  // namespace
 
 secret_key sha256(byte_view bytes) {
     secret_key hash;
-    SHA256(bytes.data(), bytes.size(), hash.bytes.data());
+    const int done = EVP_Digest(
+        bytes.data(), bytes.size(), hash.bytes.data(), nullptr, sha256_algorithm(), nullptr
+    );
+    PGSLUICE_ASSERT(done == 1);
     return hash;
 }
 
 secret_key hmac_sha256(byte_view key, std::string_view message) {
+    // A copy for each use, so that what the key has left behind is wiped with it.
+    static const mac_pointer unkeyed = unkeyed_hmac();
+    const mac_pointer mac(EVP_MAC_CTX_dup(unkeyed.get()), &EVP_MAC_CTX_free);
     secret_key code;
-    unsigned bytes = 0;
+    std::size_t bytes = 0;
     const auto view = as_bytes(message);
-    const auto* done = HMAC(
-        EVP_sha256(),
-        key.data(),
-        static_cast<int>(key.size()),
-        view.data(),
-        view.size(),
-        code.bytes.data(),
-        &bytes
-    );
-    PGSLUICE_ASSERT(done != nullptr && bytes == code.bytes.size());
+    const bool done = mac && EVP_MAC_init(mac.get(), key.data(), key.size(), nullptr) == 1 &&
+                      EVP_MAC_update(mac.get(), view.data(), view.size()) == 1 &&
+                      EVP_MAC_final(mac.get(), code.bytes.data(), &bytes, code.bytes.size()) == 1;
+    PGSLUICE_ASSERT(done && bytes == code.bytes.size());
     return code;
 }
 
@@ -83,7 +106,7 @@ std::optional<scram_keys> derive_scram_keys(std::string_view password, scram_sal
         salt.bytes.data(),
         static_cast<int>(salt.bytes.size()),
         static_cast<int>(salt.iterations),
-        EVP_sha256(),
+        sha256_algorithm(),
         static_cast<int>(salted.bytes.size()),
         salted.bytes.data()
     );

@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <optional>
+#include <utility>
 
 namespace pgsluice::proxy {
 
@@ -352,9 +353,14 @@ void login_run::pass_key(whole_message m) {
 }
 
 void login_run::pass_on(byte_view bytes) {
-    if (client_ != nullptr) {
-        for_client_.insert(for_client_.end(), bytes.begin(), bytes.end());
+    if (client_ == nullptr) {
+        return;
     }
+    if (client_->owed != nullptr && !client_->owed->empty()) {
+        const std::string owed = std::exchange(*client_->owed, {});
+        for_client_.insert(for_client_.end(), owed.begin(), owed.end());
+    }
+    for_client_.insert(for_client_.end(), bytes.begin(), bytes.end());
 }
 
 task<bool> login_run::flush_client() {
@@ -417,11 +423,7 @@ task<proof_result> ask_client(
             break;
         }
     }
-    const io_result sent = co_await write_all(io, point, protocol::as_bytes(to_send), deadline);
-    if (!sent.done()) {
-        co_return login_failure{.why = {}, .client_gone = true};
-    }
-    co_return challenge.take();
+    co_return client_proof{challenge.take(), std::move(to_send)};
 }
 
 }  // namespace pgsluice::proxy

@@ -40,6 +40,9 @@ struct login_client {
     bool gives_answers = true;
     /// Told of a SCRAM exchange between client and backend; may be null.
     protocol::scram_observer* observer = nullptr;
+    /// What the client is still to hear of its own login, ask_client()'s last message: sent in
+    /// front of the backend's first, and then empty. May be null.
+    std::string* owed = nullptr;
 };
 
 /// Sends the client's startup packet and goes on to the first ReadyForQuery. Without a client, or
@@ -56,7 +59,13 @@ task<login_result> log_in(
 );
 
 /// What a client has proved that it knows.
-using proof_result = boost::system::result<protocol::credentials, login_failure>;
+struct client_proof {
+    protocol::credentials known;
+    /// Not sent yet: the client has nothing to say to it, and what the backend says when it lets
+    /// the client in goes with it in one packet.
+    std::string owed;
+};
+using proof_result = boost::system::result<client_proof, login_failure>;
 
 /// Asks a client who it is, all but AuthenticationOk. `early` as for login_client. What it sent is
 /// overwritten.

@@ -263,7 +263,7 @@ std::optional<failure> session::parting_words() const {
 
 /// A FATAL error as the last message.
 task<void> session::tell_and_close(failure why) {
-    std::string message;
+    std::string message = std::exchange(owed_, {});
     protocol::encode_error_response(message, protocol::severity::fatal, why);
     const steady_time deadline = reactor::now() + goodbye_time;
     const io_result r = co_await write_all(client_, wait_, protocol::as_bytes(message), deadline);

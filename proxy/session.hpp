@@ -331,6 +331,7 @@ private:
     bool has_place_ = false;          ///< counts against max_connections
     std::shared_ptr<const protocol::user_list> looked_up_;  ///< the client's own, or empty
     protocol::credentials known_;      ///< what the client can be logged in with again
+    std::string owed_;                 ///< the end of its login, which it has not been told yet
     bool answers_for_client_ = false;  ///< with `known_`; else the backend asks the client
     bool asked_credentials_ = false;
     bool is_proven_ = false;  ///< the proxy itself has let the client in

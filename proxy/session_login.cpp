@@ -19,10 +19,12 @@ namespace pgsluice::proxy {
 
 namespace {
 
-protocol::challenge_entropy fresh_entropy() {
+protocol::challenge_entropy fresh_entropy(bool asks_md5) {
     protocol::challenge_entropy entropy{login_nonce(), {}};
     auto& salt = entropy.md5_salt;
-    PGSLUICE_ASSERT(RAND_bytes(salt.data(), static_cast<int>(salt.size())) == 1);
+    if (asks_md5) {
+        PGSLUICE_ASSERT(RAND_bytes(salt.data(), static_cast<int>(salt.size())) == 1);
+    }
     return entropy;
 }
 
@@ -128,7 +130,7 @@ task<bool> session::prove_client() {
         asks_md5 ? protocol::challenge_method::md5 : protocol::challenge_method::scram_sha_256,
         *users,
         std::string(startup_->user()),
-        fresh_entropy(),
+        fresh_entropy(asks_md5),
         {.end_point = client_.is_secure() ? client_.tls()->end_point() : std::string()}
     );
     const steady_time deadline = born_ + settings->login_timeout;
@@ -141,7 +143,8 @@ task<bool> session::prove_client() {
         co_await tell_login_failed(std::move(what), {});
         co_return false;
     }
-    known_ = std::move(*proof);
+    known_ = std::move(proof->known);
+    owed_ = std::move(proof->owed);
     answers_for_client_ = true;
     is_proven_ = true;
     co_return !farewell_.has_value();
@@ -285,7 +288,8 @@ task<bool> session::log_in_client() {
         early_,
         [this](std::int32_t pid, const std::string& key) { return give_key(pid, key); },
         !answers_for_client_,
-        observer ? &*observer : nullptr};
+        observer ? &*observer : nullptr,
+        &owed_};
     const steady_time deadline = reactor::now() + settings->login_timeout;
     const protocol::StartupMessage& startup = other ? other->startup : *startup_;
     protocol::credentials& known = is_fixed ? other->known : known_;

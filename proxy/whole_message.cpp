@@ -7,7 +7,7 @@ namespace pgsluice::proxy {
 namespace {
 
 constexpr std::size_t header_bytes = 5;
-constexpr std::size_t read_bytes = 16 * 1024;
+constexpr std::size_t read_bytes = 4 * 1024;  // a login's messages; they are zeroed first
 
 }  // namespace
 

@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 
 from support.cluster import wait_until
-from support.login import Scram, users_file, verifier
+from support.login import Scram, log_in, request_code, users_file, verifier
 from support.sluice import Sluice, program
 from support.wire import Wire, frame, kinds, startup
 
@@ -138,6 +138,21 @@ def test_expired_role_is_refused(user, asking):
     """`late` is known by its verifier, so that the server's own refusal cannot be had."""
     error = login_error(asking[0], user, PASSWORD)
     assert refusal(user) in error
+
+
+@pytest.mark.parametrize("user, order, ending", [
+    ("alice", None, "Z"), ("late", None, "28P01"), ("alice", "disable", "57P03")])
+def test_a_right_proof_is_answered_in_kind_however_the_login_ends(user, order, ending, servers,
+                                                                  listed):
+    """The end of SCRAM goes out with what follows it, in front."""
+    with proxy_with(servers, "scram-sha-256", listed) as proxy:
+        if order:
+            proxy.ctl(order)
+        with Wire(proxy.host, proxy.port) as wire:
+            messages = log_in(wire, user, PASSWORD)
+    requests = [request_code(m) for m in messages if m.kind == "R"]
+    assert requests == [10, 11, 12, 0][:4 if ending == "Z" else 3]
+    assert (messages[-1].kind if ending == "Z" else messages[-1].sqlstate()) == ending
 
 
 def test_every_client_library_logs_in_by_scram(servers, listed):
