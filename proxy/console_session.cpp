@@ -155,7 +155,7 @@ task<void> session::serve_console() {
 
 /// Everything after the login: the greeting, then statement by statement.
 task<void> session::converse(std::shared_ptr<operator_console> asked, operator_console::asker who) {
-    std::string out;
+    std::string out = std::exchange(owed_, {});
     negotiate(out, *startup_);
     protocol::encode_authentication_ok(out);
     encode_parameters(out, asked->version());

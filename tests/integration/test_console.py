@@ -9,7 +9,7 @@ import pytest
 from support.cluster import wait_until
 from support.console import ROLES, TRUSTING, Console, begin, console_wire
 from support.gate import connect, open_gate  # noqa: F401  pylint: disable=unused-import
-from support.login import users_file, verifier
+from support.login import log_in, request_code, users_file, verifier
 from support.sluice import Sluice, program
 from support.wire import (Closed, Wire, bind, describe_portal, errors_of, execute, frame, kinds,
                           parse, query, rows_of, startup, sync, terminate)
@@ -73,6 +73,16 @@ def test_passwords_are_asked_for_by_the_services_own_method(blue, tmp_path):
                     assert console.run("SHOW STATE")[0] == {"key": "active", "value": "yes"}
                 with pytest.raises(psycopg2.OperationalError, match="password authentication"):
                     Console(proxy, user, password="wrong")
+
+
+def test_the_console_proves_that_it_knows_the_user(blue, tmp_path):
+    """Some clients do not miss the end of the SCRAM exchange."""
+    listed = users_file(tmp_path / "users", {"ada": verifier("right")})
+    service = {"auth": {"method": "scram-sha-256", "users_file": listed}, "console": ROLES}
+    with Sluice({"blue": blue}, service=service) as proxy, Wire(proxy.host, proxy.port) as wire:
+        messages = log_in(wire, "ada", "right", dbname="pgbouncer")
+    assert [request_code(m) for m in messages if m.kind == "R"] == [10, 11, 12, 0]
+    assert messages[-1].kind == "Z"
 
 
 def test_rules_decide_for_the_consoles_name_as_for_any_database(blue, tmp_path):
