@@ -136,7 +136,7 @@ def test_a_function_and_a_login_of_its_own(servers):
             refused = error_of(proxy)
             assert "cannot be looked up at the moment" in refused
             assert 'Service "app" asks its server for it (auth.query)' in refused
-            assert "permission denied for schema lookup" in proxy.log_text()
+            proxy.wait_logged("permission denied for schema lookup")
         finally:
             blue.query("GRANT USAGE ON SCHEMA lookup TO asker")
         assert error_of(proxy) == ""

@@ -175,7 +175,7 @@ def test_bytes_in_front_of_the_handshake_end_it(proxy):
         with contextlib.suppress(ConnectionResetError):
             answer = wire.socket.recv(65536)
             assert answer == b"" or answer[0] == 0x15  # an alert of TLS at most
-    assert "tls_handshake_failed" in proxy.log_text()
+    proxy.wait_logged("tls_handshake_failed")
 
 
 @pytest.mark.parametrize("request_code", [SSL_REQUEST, GSSENC_REQUEST])
@@ -358,7 +358,7 @@ def test_wrong_file_is_refused_and_the_old_certificate_stays(blue, authority, tm
             assert (key if "mismatch" in why else cert) in told
             assert served(proxy) == before
         proxy.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "key values mismatch" in proxy.log_text(), "the refusal in the log")
+        proxy.wait_logged("key values mismatch")
         assert served(proxy) == before
         proxy.service["tls"] = tls_of(current)
         proxy.write_config()

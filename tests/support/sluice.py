@@ -169,6 +169,10 @@ class Sluice:
         with open(self.log_path, errors="replace") as log:
             return "--- log of pgsluice ---\n" + log.read()[-characters:]
 
+    def wait_logged(self, words):
+        """Clients may hear of something before it stands in the log."""
+        wait_until(lambda: words in self.log_text(), f"'{words}' in the log")
+
     def rss_kib(self):
         """Resident memory of the daemon."""
         with open(f"/proc/{self.process.pid}/status") as status:
