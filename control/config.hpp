@@ -5,6 +5,8 @@
 #include "control/host_port.hpp"
 #include "protocol/credentials.hpp"
 #include "protocol/errors.hpp"
+#include "protocol/proxy_header.hpp"
+#include "proxy/route.hpp"
 #include "proxy/tls.hpp"
 
 #include <chrono>
@@ -72,6 +74,7 @@ struct backend_config {
     std::string replication_conninfo;  ///< over address and admin, for who subscribes to it
     backend_tls_config tls{};
     backend_login_config login{};
+    protocol::proxy_version send_proxy = protocol::proxy_version::none;
     std::string dbname{};  ///< empty: what the client asks for
     bool operator==(const backend_config&) const = default;
 };
@@ -220,6 +223,7 @@ struct service_config {
     limits_config limits;
     check_levels checks;  ///< those that differ from the table of checks
     std::uint32_t max_connections = 10'000;
+    proxy::address_shown client_address = proxy::address_shown::nowhere;
     std::chrono::milliseconds connect_timeout{5'000};
     std::chrono::milliseconds login_timeout{60'000};
     std::uint32_t moves_in_flight = 32;

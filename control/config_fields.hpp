@@ -105,6 +105,9 @@ template <>
 inline constexpr std::array<std::string_view, 3> choice_names<protocol::channel_binding> = {
     "prefer", "require", "disable"};
 template <>
+inline constexpr std::array<std::string_view, 3> choice_names<protocol::proxy_version> = {
+    "off", "v1", "v2"};
+template <>
 inline constexpr std::array<std::string_view, 3> choice_names<replication_kind> = {
     "none", "physical", "logical"};
 template <>
@@ -115,6 +118,9 @@ inline constexpr std::array<std::string_view, 2> choice_names<reverse_mode> = {"
 template <>
 inline constexpr std::array<std::string_view, 3> choice_names<pinned_policy> = {
     "abort", "terminate", "wait"};
+template <>
+inline constexpr std::array<std::string_view, 3> choice_names<proxy::address_shown> = {
+    "off", "application_name", "setting"};
 template <>
 inline constexpr std::array<std::string_view, 2> choice_names<currval_policy> = {
     "called", "defined"};

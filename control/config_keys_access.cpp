@@ -42,6 +42,14 @@ const config_key<service> canary_rows[] = {
 };
 
 const config_key<service> limit_rows[] = {
+    choice_key<service, proxy::address_shown, &service::client_address>(
+        {.name = "client_address",
+         .type = "off | application_name | setting",
+         .initial = "off",
+         .is_reloadable = reloadable,
+         .doc = "Where servers see a client's address: behind the application_name that it gives "
+                "at login, or in the setting `pgsluice.client_address`. See docs/admission.md."}
+    ),
     number_key<service, 0, 1'000'000'000, &service::limits, &limits_config::failed_logins>(
         {.name = "limits.failed_logins",
          .unit = "logins a minute",
@@ -90,6 +98,14 @@ const config_key<backend> login_rows[] = {
          .doc = "Whether the logins of sessions are bound to the backend's TLS connection. With "
                 "`require` no other login is made, so that relayed ones (`passthrough`) are "
                 "refused. See docs/tls.md."}
+    ),
+    choice_key<backend, protocol::proxy_version, &backend::send_proxy>(
+        {.name = "send_proxy",
+         .type = "off | v1 | v2",
+         .initial = "off",
+         .doc = "The PROXY protocol header that each connection of a client begins with, for a "
+                "backend that is a proxy and requires it. The control plane's own connections have "
+                "none. See docs/admission.md."}
     ),
     text_key<backend, &backend::dbname>(
         {.name = "dbname",

@@ -155,7 +155,8 @@ result<void> resolve_backends(
              .tls = std::move(*rules),
              .login = std::move(*login),
              .dbname = backend.dbname,
-             .binding = backend.login.binding}
+             .binding = backend.login.binding,
+             .send_proxy = backend.send_proxy}
         );
     }
     return {};
@@ -221,6 +222,7 @@ result<resolved_service> resolve_service(
     settings->tls = service.tls.mode;
     settings->identity = std::move(*identity);
     settings->max_connections = service.max_connections;
+    settings->client_address = service.client_address;
     settings->failed_logins_max = service.limits.failed_logins;
     settings->unknown_cancels_max = service.limits.unknown_cancels;
     settings->moves_in_flight = service.moves_in_flight;

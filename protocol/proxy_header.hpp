@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <variant>
 
 // What a load balancer says in front of a connection: for whom it connects. "The PROXY protocol,
@@ -40,6 +41,20 @@ struct proxied_client {
 
     friend bool operator==(const proxied_client&, const proxied_client&) = default;
 };
+
+/// Which header a connection of our own begins with.
+enum class proxy_version : std::uint8_t { none, v1, v2 };
+
+/// Appends the header that says for whom this connection is made, and which address `client` has
+/// reached; where that is of another family only its port is told. A client on a unix socket is
+/// UNKNOWN in version 1, which has no word for it, and has no paths in version 2. Nothing for
+/// `none`.
+void encode_proxy_header(
+    std::string& out,
+    proxy_version version,
+    const proxied_client& client,
+    const proxied_client& reached
+);
 
 /// parse_proxy_header()'s answer when the header is complete.
 struct complete_proxy_header {

@@ -138,6 +138,18 @@ StartupMessage StartupMessage::of(std::string_view user, std::string_view databa
     return StartupMessage(std::move(packet));
 }
 
+StartupMessage StartupMessage::with(std::string_view name, std::string_view value) const {
+    std::vector<startup_parameter> changed;
+    for (const startup_parameter& each : parameters()) {
+        if (each.name != name)
+            changed.push_back(each);
+    }
+    changed.push_back({name, value});
+    std::string packet;
+    encode_startup(packet, load_i32(as_bytes(packet_).data() + 4), changed);
+    return StartupMessage(std::move(packet));
+}
+
 result<std::variant<need_more, complete_startup>> parse_startup(byte_view received) {
     if (received.size() < 4)
         return need_more{header_bytes};

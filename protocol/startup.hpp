@@ -76,6 +76,9 @@ public:
 
     /// The same for another user: the database stays the one that this message means.
     StartupMessage as_user(std::string_view name) const;
+
+    /// The same with another value of one parameter, or one parameter more.
+    StartupMessage with(std::string_view name, std::string_view value) const;
     /// The same for another database.
     StartupMessage with_database(std::string_view name) const;
 

@@ -38,7 +38,12 @@ open_leg(leg& l, wait_point& point, const backend_target& target, milliseconds t
         std::string trouble;
         if (!r.done()) {
             trouble = describe(r);
-        } else if (target.tls) {
+        } else if (!l.preface.empty()) {
+            const byte_view preface = protocol::as_bytes(l.preface);
+            const io_result sent = co_await write_all(l.io, point, preface, deadline);
+            trouble = sent.done() ? "" : describe(sent);
+        }
+        if (trouble.empty() && target.tls) {
             trouble = co_await secure_backend(l.io, point, target.tls, deadline);
             trouble.insert(0, trouble.empty() ? "" : "TLS: ");
         }
@@ -147,7 +152,8 @@ cancel_order cancel_order::of(const leg& l, const backend_target& target) {
         .address = l.address,
         .pid = l.pid,
         .key = l.key,
-        .tls = l.io.is_secure() ? target.tls : nullptr};
+        .tls = l.io.is_secure() ? target.tls : nullptr,
+        .preface = l.preface};
 }
 
 task<void> send_cancel(reactor& loop, cancel_order order, steady_time deadline) {
@@ -155,6 +161,11 @@ task<void> send_cancel(reactor& loop, cancel_order order, steady_time deadline) 
     wait_point point(loop);
     const io_result connected = co_await connect_to(io, point, order.address, deadline);
     if (!connected.done()) {
+        co_return;
+    }
+    const byte_view preface = protocol::as_bytes(order.preface);
+    const io_result introduced = co_await write_all(io, point, preface, deadline);
+    if (!introduced.done()) {
         co_return;
     }
     const std::string trouble = co_await secure_backend(io, point, order.tls, deadline);

@@ -24,6 +24,7 @@ struct leg {
     stream io;
     std::uint32_t backend = 0;  ///< index into service_settings::backends
     protocol::channel_binding binding = protocol::channel_binding::prefer;  ///< of its login
+    std::string preface;   ///< what every connection to its server begins with; empty: nothing
     endpoint address;      ///< the one that answered
     std::int32_t pid = 0;  ///< BackendKeyData, the real ones
     std::string key;
@@ -35,8 +36,8 @@ struct leg {
     std::vector<std::uint8_t> early;  ///< read behind the login or a script, not looked at yet
 };
 
-/// Connects to the first endpoint of `target` that accepts, and lets TLS begin as the target wants
-/// it. On failure: 57P03, naming the backend and what each address said.
+/// Connects to the first endpoint of `target` that accepts, sends the preface and lets TLS begin as
+/// the target wants it. On failure: 57P03, naming the backend and what each address said.
 task<result<void>>
 open_leg(leg& l, wait_point& point, const backend_target& target, milliseconds timeout_each);
 
@@ -60,6 +61,7 @@ struct cancel_order {
     std::int32_t pid = 0;
     std::string key;
     tls_context::pointer tls;  ///< null: plain
+    std::string preface{};     ///< as the leg's
 
     /// `target` is the one that the leg was opened with; the request takes the way the leg took.
     static cancel_order of(const leg& l, const backend_target& target);

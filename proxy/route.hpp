@@ -1,6 +1,7 @@
 #pragma once
 
 #include "protocol/credentials.hpp"
+#include "protocol/proxy_header.hpp"
 #include "proxy/tls.hpp"
 
 #include <chrono>
@@ -45,6 +46,8 @@ struct backend_target {
     std::shared_ptr<const fixed_login> login{};  ///< null: each session's is its client's own
     std::string dbname{};                        ///< empty: what the client asks for
     protocol::channel_binding binding = protocol::channel_binding::prefer;
+    /// What each of its connections begins with: for whom it is.
+    protocol::proxy_version send_proxy = protocol::proxy_version::none;
 };
 
 /// How a client shows who it is.
@@ -56,6 +59,13 @@ enum class login_method : std::uint8_t {
     cert,           ///< by a certificate for its user's name, which TLS has verified
     peer,           ///< by the name the operating system has for it, on a unix socket
     reject,         ///< not at all: it is refused
+};
+
+/// How a server is told where the client comes from.
+enum class address_shown : std::uint8_t {
+    nowhere,
+    application_name,  ///< behind what the client gives
+    setting,           ///< `pgsluice.client_address`
 };
 
 class address_set;
@@ -99,11 +109,12 @@ struct service_settings {
     std::uint32_t unknown_cancels_max = 0;   ///< the same, of CancelRequests without a session
     std::uint32_t moves_in_flight = 32;      ///< sessions captured or replayed at once, all workers
     std::uint32_t move_every = 0;            ///< testing.move_every; 0 is off
-    bool pins_defined_currval = false;       ///< pin whoever could call currval(), not who did
-    milliseconds connect_timeout{5'000};     ///< per endpoint
-    milliseconds login_timeout{60'000};      ///< client's startup packet; backend's login
-    milliseconds hold_timeout{120'000};      ///< a client that waits longer gets 57P03
-    milliseconds notice_after{5'000};        ///< a logged-in client that waits longer gets a NOTICE
+    address_shown client_address = address_shown::nowhere;
+    bool pins_defined_currval = false;    ///< pin whoever could call currval(), not who did
+    milliseconds connect_timeout{5'000};  ///< per endpoint
+    milliseconds login_timeout{60'000};   ///< client's startup packet; backend's login
+    milliseconds hold_timeout{120'000};   ///< a client that waits longer gets 57P03
+    milliseconds notice_after{5'000};     ///< a logged-in client that waits longer gets a NOTICE
 };
 
 /// Where a service's sessions belong. `generation` grows by one at every retarget.

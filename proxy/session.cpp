@@ -86,6 +86,9 @@ task<void> session::run() {
         goes_on = co_await take_place();
     }
     if (goes_on) {
+        show_address();
+    }
+    if (goes_on) {
         goes_on = co_await pass_gate();
     }
     if (goes_on) {

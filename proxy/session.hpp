@@ -153,6 +153,8 @@ private:
     task<bool> find_source();
     task<bool> read_proxy_header();
     void come_from(const protocol::proxied_client& client);
+    void show_address();
+    std::string preface_for(const backend_target& target) const;
 
     // entrance.cpp: which service the client is meant for
     task<bool> find_service();

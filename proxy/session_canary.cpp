@@ -95,6 +95,7 @@ task<bool> session::connect_canary(std::shared_ptr<const service_settings> setti
     if (!shard_.canary_rests()) {
         leg_ = std::make_unique<leg>(shard_.home().loop());
         leg_->backend = there.backend;
+        leg_->preface = preface_for(target);
         leg_->is_canary = true;
         leg_->is_read_only = there.is_read_only;
         const auto opened = co_await open_leg(*leg_, wait_, target, settings->connect_timeout);

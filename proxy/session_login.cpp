@@ -232,6 +232,7 @@ task<bool> session::connect_leg(std::shared_ptr<const service_settings> settings
     const backend_target& target = settings->backends[shard_.at().backend];
     leg_ = std::make_unique<leg>(shard_.home().loop());
     leg_->backend = shard_.at().backend;
+    leg_->preface = preface_for(target);
     const auto opened = co_await open_leg(*leg_, wait_, target, settings->connect_timeout);
     if (opened) {
         co_return true;

@@ -256,6 +256,7 @@ task<std::vector<pin_reason>> session::log_in_spare(spare_leg& s, std::uint32_t 
     const auto settings = shard_.settings_snapshot();
     const backend_target& target = settings->backends[backend];
     s.line->backend = backend;
+    s.line->preface = preface_for(target);
     const auto opened = co_await open_leg(*s.line, s.point, target, settings->connect_timeout);
     if (!opened) {
         shard_counters::bump(shard_.counters().connects_failed);

@@ -121,8 +121,8 @@ TEST(ConfigErrors, UnknownKeysNameTheNearestOne) {
         ElementsAre(
             "f:6:5: unknown key \"hodl\" in services.app, expected listen, databases, route, "
             "access, auth, tls, hold, admin, replication, pins, max_connections, connect_timeout, "
-            "login_timeout, moves_in_flight, canary, limits, console, cutover, checks or backends; "
-            "did you mean \"hold\"?"
+            "login_timeout, moves_in_flight, canary, client_address, limits, console, cutover, "
+            "checks or backends; did you mean \"hold\"?"
         )
     );
     EXPECT_THAT(

@@ -211,5 +211,43 @@ TEST(ProxyHeader, ReadsBackEveryAddressThatInetNtopWrites) {
     }
 }
 
+TEST(ProxyHeader, IsReadBackAsItIsWritten) {
+    const proxied_client ipv4{origin::ipv4, {10, 1, 2, 3}, 54321};
+    const proxied_client ipv6{
+        origin::ipv6, {0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}, 1};
+    const proxied_client local{origin::local, {}, 0};
+    const proxied_client balancer{};
+    for (const auto version : {proxy_version::v1, proxy_version::v2}) {
+        for (const proxied_client& client : {ipv4, ipv6, local, balancer}) {
+            for (const proxied_client& reached : {ipv4, ipv6, local}) {
+                std::string header;
+                encode_proxy_header(header, version, client, reached);
+                const auto parsed = parse(header + "rest");
+                ASSERT_TRUE(parsed.has_value()) << header;
+                const auto& complete = std::get<complete_proxy_header>(*parsed);
+                const bool has_no_word = version == proxy_version::v1 && client == local;
+                EXPECT_EQ(complete.client, has_no_word ? balancer : client);
+                EXPECT_EQ(complete.bytes_consumed, header.size());
+            }
+        }
+    }
+}
+
+TEST(ProxyHeader, IsWrittenAsOthersWriteIt) {
+    const proxied_client client{origin::ipv4, {10, 1, 2, 3}, 54321};
+    const proxied_client reached{origin::ipv4, {127, 0, 0, 1}, 6432};
+    std::string text;
+    encode_proxy_header(text, proxy_version::none, client, reached);
+    EXPECT_EQ(text, "");
+    encode_proxy_header(text, proxy_version::v1, client, reached);
+    EXPECT_EQ(text, "PROXY TCP4 10.1.2.3 127.0.0.1 54321 6432\r\n");
+    text.clear();
+    encode_proxy_header(text, proxy_version::v2, client, reached);
+    EXPECT_EQ(text, block('\x21', '\x11', ipv4_block));
+    text.clear();
+    encode_proxy_header(text, proxy_version::v1, {origin::ipv6, {}, 1}, reached);
+    EXPECT_EQ(text, "PROXY TCP6 0:0:0:0:0:0:0:0 0:0:0:0:0:0:0:0 1 6432\r\n");
+}
+
 }  // namespace
 }  // namespace pgsluice::protocol
