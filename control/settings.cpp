@@ -162,6 +162,20 @@ result<void> resolve_backends(
     return {};
 }
 
+/// What means the same on both sides.
+void copy_values(const service_config& service, proxy::service_settings& settings) {
+    settings.max_connections = service.max_connections;
+    settings.client_address = service.client_address;
+    settings.failed_logins_max = service.limits.failed_logins;
+    settings.unknown_cancels_max = service.limits.unknown_cancels;
+    settings.moves_in_flight = service.moves_in_flight;
+    settings.pins_defined_currval = service.pins.currval == currval_policy::defined;
+    settings.connect_timeout = service.connect_timeout;
+    settings.login_timeout = service.login_timeout;
+    settings.hold_timeout = service.hold.timeout;
+    settings.notice_after = service.hold.notice_after;
+}
+
 }  // namespace
 
 result<resolved_service> resolve_service(
@@ -221,17 +235,8 @@ result<resolved_service> resolve_service(
     }
     settings->tls = service.tls.mode;
     settings->identity = std::move(*identity);
-    settings->max_connections = service.max_connections;
-    settings->client_address = service.client_address;
-    settings->failed_logins_max = service.limits.failed_logins;
-    settings->unknown_cancels_max = service.limits.unknown_cancels;
-    settings->moves_in_flight = service.moves_in_flight;
     settings->move_every = testing.move_every;
-    settings->pins_defined_currval = service.pins.currval == currval_policy::defined;
-    settings->connect_timeout = service.connect_timeout;
-    settings->login_timeout = service.login_timeout;
-    settings->hold_timeout = service.hold.timeout;
-    settings->notice_after = service.hold.notice_after;
+    copy_values(service, *settings);
     resolved.settings = std::move(settings);
     return resolved;
 }

@@ -1,4 +1,4 @@
-"""`client_address`: servers see where a client comes from, also behind balancers and after moves."""
+"""`client_address`: servers see where a client comes from, behind balancers and after moves too."""
 
 import pytest
 
@@ -13,7 +13,8 @@ def proxy_with(blue, green, how, **options):
 
 def connect(proxy, name=None, **more):
     wire = Wire(proxy.host, proxy.port, source="127.0.7.7")
-    wire.send(startup("postgres", "postgres", **({"application_name": name} if name else {}), **more))
+    names = {"application_name": name} if name else {}
+    wire.send(startup("postgres", "postgres", **names, **more))
     wire.finish_startup()
     return wire
 
@@ -61,9 +62,11 @@ def test_the_true_address_behind_a_balancer(blue, green):
         proxy.start(wait=False)
         wait_until(lambda: proxy.ctl("status", check=False)[0] == 0, "start of pgsluice")
         with Wire(proxy.host, proxy.port) as wire:
-            wire.send(b"PROXY TCP4 10.1.2.3 10.0.0.1 5000 5432\r\n", startup("postgres", "postgres"))
+            wire.send(b"PROXY TCP4 10.1.2.3 10.0.0.1 5000 5432\r\n",
+                      startup("postgres", "postgres"))
             wire.finish_startup()
-            assert wire.value("SELECT current_setting('pgsluice.client_address')") == "10.1.2.3:5000"
+            ask = "SELECT current_setting('pgsluice.client_address')"
+            assert wire.value(ask) == "10.1.2.3:5000"
 
 
 def test_off_by_default(blue, green):

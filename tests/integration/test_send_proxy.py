@@ -1,4 +1,4 @@
-"""`send_proxy`: a backend that is a proxy hears for whom each connection is, in front of all else."""
+"""`send_proxy`: a backend that is a proxy hears for whom each connection is, before all else."""
 
 import contextlib
 import os
