@@ -169,16 +169,17 @@ class WiredLogicalPair(LastingLogicalPair):
 
 
 def drop_slots(server):
-    """Ends the walsenders as often as they come back before the slots are gone."""
+    """Ends the walsenders as often as they come back before the slots are gone. A fence that goes
+    up meanwhile ends this session, as any other past the proxy."""
     def gone():
         try:
             server.query("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
                          "WHERE active")
             server.query("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
                          "WHERE NOT active")
-        except psycopg2.errors.ObjectInUse:
-            pass
-        return server.value("SELECT count(*) FROM pg_replication_slots") == 0
+            return server.value("SELECT count(*) FROM pg_replication_slots") == 0
+        except psycopg2.OperationalError:  # in use again, for example
+            return False
     wait_until(gone, "the end of the replication slots")
 
 
