@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from support.chaos import World, stopped
-from support.cluster import wait_until
+from support.chaos import World
+from support.cluster import stopped, wait_until
 from support.sluice import REPOSITORY
 from support.strikes import FAULTS, Run, settled
 
@@ -41,7 +41,7 @@ def fresh_world_after_a_failure(request):
 
 
 def is_over(run):
-    return stopped(run.proxy.process) or not run.commands[0].running()
+    return stopped(run.proxy.process.pid) or not run.commands[0].running()
 
 
 def told(answer):
@@ -71,7 +71,7 @@ def test_one_side_is_left(seed):
             reached = False
             if fault:
                 wait_until(lambda: is_over(run), f"the proxy at {fault.point}", 60)
-                reached = stopped(proxy.process)
+                reached = stopped(proxy.process.pid)
             else:
                 time.sleep(run.dice.uniform(0, LATEST_MOMENT_S))  # the fault is its moment
             for _ in range(run.dice.choice((1, 1, 2, 3))):

@@ -11,7 +11,7 @@ import pytest
 
 from support import cutover_world
 from support.chaos import go_on, stop_at
-from support.cluster import wait_until
+from support.cluster import stopped, wait_until
 from support.cutover_world import DB, connect, one, proxy_for
 from support.sluice import faults
 
@@ -38,11 +38,6 @@ def heard_by(listener, count):
     return [told.payload for told in listener.notifies]
 
 
-def stands_still(pid):
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0] == "T"
-
-
 def unread_by(port):
     """Bytes that wait in the kernel for the socket of that local port."""
     with open("/proc/net/tcp") as sockets:
@@ -66,7 +61,7 @@ def test_a_listener_whose_old_backend_hangs_misses_nothing(proxy, pair, answers)
         wait_until(lambda: unread_by(port), "a notification that the proxy has not read")
         os.kill(backend, signal.SIGSTOP)
         try:
-            wait_until(lambda: stands_still(backend), "the old backend to stop")
+            wait_until(lambda: stopped(backend), "the old backend to stop")
             go_on(proxy)
             assert one(worker, "SHOW cluster_name") == "new"
             worker.cursor().execute("NOTIFY news, 'on the new server'")

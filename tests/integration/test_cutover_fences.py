@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from support import cutover_world
-from support.cluster import wait_until
+from support.cluster import stopped, wait_until
 from support.cutover_world import DB, connect, cutover, one, proxy_for, side
 from support.guardrails import preflight, refuses
 from support.ledger import Ledger
@@ -215,18 +215,13 @@ def test_a_grant_that_the_journal_does_not_know_ends_it(lasting, plan):
     """Nothing is taken away that could not be given back."""
     with faults("cutover:drain:after=stop"), proxy_for(lasting, "logical") as proxy:
         running = proxy.ctl_start("cutover", "--to", "green", *plan("revoke_connect"))
-        wait_until(lambda: stopped(proxy), "the fault point")
+        wait_until(lambda: stopped(proxy.process.pid), "the fault point")
         lasting.old.query("CREATE DATABASE late")
         os.kill(proxy.process.pid, signal.SIGCONT)
         code, answer = cutover_world.answer_of(running.finish())
         assert code == 1 and "blue still lets in app in late" in answer["error"], answer
         lasting.old.query("DROP DATABASE late")
         expect_as_before(lasting, proxy, lasting.old.query(GRANTS))
-
-
-def stopped(proxy):
-    with open(f"/proc/{proxy.process.pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0] == "T"
 
 
 def test_what_a_fence_needs_is_told_beforehand(lasting, plan):

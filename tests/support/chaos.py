@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 
-from .cluster import wait_until
+from .cluster import stopped, wait_until
 from .cutover_world import (DB, LastingLogicalPair, LastingPhysicalPair, WiredLogicalPair, connect,
                             cutover, one, proxy_for, side, traced)
 from .guardrails import checks_of_the_table
@@ -124,15 +124,10 @@ class World:
         assert fence == ("on" if committed else "off")
 
 
-def stopped(process):
-    with open(f"/proc/{process.pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0] == "T"
-
-
 def stop_at(proxy, point, *arguments):
     """A cutover that stands still, with the whole proxy, at the point."""
     running = proxy.ctl_start("cutover", "--to", "green", *arguments)
-    wait_until(lambda: stopped(proxy.process), f"the proxy to stop at {point}", 60)
+    wait_until(lambda: stopped(proxy.process.pid), f"the proxy to stop at {point}", 60)
     return running
 
 

@@ -359,9 +359,19 @@ class Cluster:
         self.destroy()
 
 
+def stopped(pid):
+    """Whether a process stands still, as after SIGSTOP."""
+    return _state(pid) == "T"
+
+
 def _zombie(pid):
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] == "Z"
+        return _state(pid) == "Z"
     except OSError:
         return True
+
+
+def _state(pid):
+    """The letter that /proc has for it."""
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]

@@ -7,8 +7,8 @@ import time
 
 import psycopg2
 
-from .chaos import go_on, stopped
-from .cluster import wait_until
+from .chaos import go_on
+from .cluster import stopped, wait_until
 from .cutover_world import DB
 from .surroundings import SmallDisk, WallClock
 
@@ -69,7 +69,7 @@ class Run:
 
     def wake(self):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it may end meanwhile
-            if self.proxy.running() and stopped(self.proxy.process):
+            if self.proxy.running() and stopped(self.proxy.process.pid):
                 go_on(self.proxy)
 
     def kill_proxy(self):
