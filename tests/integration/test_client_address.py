@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.cluster import wait_until
+from support.balancer import connect_balanced, start_balanced
 from support.sluice import Sluice
 from support.wire import Wire, startup
 
@@ -54,19 +54,10 @@ def test_in_a_setting(blue, green):
 
 
 def test_the_true_address_behind_a_balancer(blue, green):
-    balanced = {"address": "127.0.0.1:0", "proxy_protocol": "required", "trusted": ["127.0.0.0/8"]}
-    with proxy_with(blue, green, "setting", start=False) as proxy:
-        balanced["address"] = f"127.0.0.1:{proxy.port}"
-        proxy.service["listen"] = [balanced]
-        proxy.write_config()
-        proxy.start(wait=False)
-        wait_until(lambda: proxy.ctl("status", check=False)[0] == 0, "start of pgsluice")
-        with Wire(proxy.host, proxy.port) as wire:
-            wire.send(b"PROXY TCP4 10.1.2.3 10.0.0.1 5000 5432\r\n",
-                      startup("postgres", "postgres"))
-            wire.finish_startup()
-            ask = "SELECT current_setting('pgsluice.client_address')"
-            assert wire.value(ask) == "10.1.2.3:5000"
+    with start_balanced(proxy_with(blue, green, "setting", start=False)) as proxy, \
+            connect_balanced(proxy, "10.1.2.3", 5000) as wire:
+        ask = "SELECT current_setting('pgsluice.client_address')"
+        assert wire.value(ask) == "10.1.2.3:5000"
 
 
 def test_off_by_default(blue, green):

@@ -1,14 +1,12 @@
 """Clients behind load balancers: PROXY protocol headers, good, bad and from the real haproxy."""
 
-import contextlib
-import os
 import socket
 import struct
-import subprocess
 
 import pytest
 
-from support.cluster import die_with_us, free_port, temp_dir, wait_until
+from support.balancer import haproxy, needs_haproxy
+from support.cluster import free_port, wait_until
 from support.sluice import Sluice
 from support.wire import Closed, Wire, errors_of, kinds, query, rows_of, startup
 
@@ -201,30 +199,6 @@ def test_cancel_comes_through_a_balancer_too(proxy, through, blue):
 
 # --- the real program ---------------------------------------------------------------------------
 
-@contextlib.contextmanager
-def haproxy(to_port, how):
-    """haproxy in front of a port; yields its own port."""
-    port, top = free_port(), temp_dir()
-    path = os.path.join(top, "haproxy.cfg")
-    with open(path, "w") as conf:
-        conf.write(f"""
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-listen postgres
-  bind 127.0.0.1:{port}
-  server one 127.0.0.1:{to_port} {how} source 127.0.1.5 check inter 100ms
-""")
-    with subprocess.Popen(["/usr/sbin/haproxy", "-db", "-q", "-f", path], stdin=subprocess.DEVNULL,
-                          preexec_fn=die_with_us) as process:
-        try:
-            yield port
-        finally:
-            process.kill()
-
-
 def answers(port):
     try:
         with Wire("127.0.0.1", port, "postgres", timeout_s=5) as wire:
@@ -233,10 +207,10 @@ def answers(port):
         return False
 
 
-@pytest.mark.skipif(not os.path.exists("/usr/sbin/haproxy"), reason="no haproxy")
+@needs_haproxy
 @pytest.mark.parametrize("how", ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl-cn"])
 def test_haproxy_tells_its_clients(proxy, how):
-    with haproxy(proxy.balanced, how) as port:
+    with haproxy(proxy.balanced, server=f"{how} source 127.0.1.5 check inter 100ms") as port:
         wait_until(lambda: answers(port), "haproxy")
         with Wire("127.0.0.1", port, "postgres", source="127.0.5.7",
                   application_name="behind") as wire:

@@ -4,12 +4,12 @@ import contextlib
 import os
 import socket
 import struct
-import subprocess
 import threading
 
 import pytest
 
-from support.cluster import die_with_us, free_port, temp_dir, wait_until
+from support.balancer import connect_balanced, haproxy, needs_haproxy, start_balanced
+from support.cluster import free_port, temp_dir, wait_until
 from support.sluice import Sluice
 from support.wire import Wire, errors_of, query, startup
 
@@ -157,16 +157,9 @@ def test_ipv6_and_unix_clients(behind):
 def test_in_front_of_tls_and_for_the_balancers_client(behind):
     with proxy_with({"blue": behind}, "v2") as proxy:
         proxy.service["backends"]["blue"]["tls"] = {"mode": "prefer"}
-        proxy.service["listen"] = [{"address": f"127.0.0.1:{proxy.port}",
-                                    "proxy_protocol": "required", "trusted": ["127.0.0.0/8"]}]
-        proxy.write_config()
         proxy.stop()
-        proxy.start(wait=False)
-        wait_until(lambda: proxy.ctl("status", check=False)[0] == 0, "start of pgsluice")
-        with Wire(proxy.host, proxy.port) as wire:
-            wire.send(b"PROXY TCP4 10.1.2.3 10.0.0.1 5000 5432\r\n",
-                      startup("postgres", "postgres"))
-            wire.finish_startup()
+        start_balanced(proxy)
+        with connect_balanced(proxy, "10.1.2.3", 5000) as wire:
             assert wire.value("SELECT 1") == "1"
         assert behind.headers == [("v2", ("10.1.2.3", 5000), ("127.0.0.1", proxy.port))]
         assert behind.first == [struct.pack("!i", 80877103)]  # SSLRequest
@@ -188,47 +181,13 @@ class Nowhere:  # pylint: disable=too-few-public-methods
 
 # --- the real program ---------------------------------------------------------------------------
 
-@contextlib.contextmanager
-def haproxy(to_port):
-    """haproxy that takes a header and passes on what it says; yields its port."""
-    port, top = free_port(), temp_dir()
-    path = os.path.join(top, "haproxy.cfg")
-    with open(path, "w") as conf:
-        conf.write(f"""
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-listen postgres
-  bind 127.0.0.1:{port} accept-proxy
-  server one 127.0.0.1:{to_port} send-proxy-v2
-""")
-    with subprocess.Popen(["/usr/sbin/haproxy", "-db", "-q", "-f", path], stdin=subprocess.DEVNULL,
-                          preexec_fn=die_with_us) as process:
-        try:
-            wait_until(lambda: _listens(port), "haproxy")
-            yield port
-        finally:
-            process.kill()
-
-
-def _listens(port):
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
+@needs_haproxy
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_haproxy_believes_it(blue, version):
     """Client, pgsluice, haproxy, pgsluice, server: the last proxy sees the client's address."""
     with Sluice({"blue": blue}, start=False) as inner:
-        inner.service["listen"] = [{"address": f"127.0.0.1:{inner.port}",
-                                    "proxy_protocol": "required", "trusted": ["127.0.0.0/8"]}]
-        inner.write_config()
-        inner.start(wait=False)
-        wait_until(lambda: inner.ctl("status", check=False)[0] == 0, "start of pgsluice")
-        with haproxy(inner.port) as port:
+        start_balanced(inner)
+        with haproxy(inner.port, bind="accept-proxy", server="send-proxy-v2") as port:
             at = type("At", (), {"host": "127.0.0.1", "port": port})
             with proxy_with({"haproxy": at}, version) as outer, \
                     Wire(outer.host, outer.port, "postgres", source=SOURCE) as wire:
