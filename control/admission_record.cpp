@@ -1,6 +1,8 @@
 // The admitted set between the operator, the journal and the engine.
 #include "control/admission_record.hpp"
 
+#include "control/json_fields.hpp"
+
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 
@@ -19,12 +21,6 @@ constexpr std::string_view refuse = "refuse";
 constexpr std::size_t stages_max = 1000;
 constexpr const char* not_a_count =
     "admit plan needs --stages, expected a whole number from 2 to 1000";
-
-/// Empty where there is no text of that name.
-std::string text_in(const json::object& fields, std::string_view name) {
-    const json::value* value = fields.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
-}
 
 }  // namespace
 
@@ -103,22 +99,29 @@ json::object encode_admission(const proxy::admission& who) {
     return fields;
 }
 
-result<proxy::admission> decode_admission(const json::object& fields) {
+result<proxy::address_set> decode_set(const json::object& fields) {
     const json::value* set = fields.if_contains("set");
-    const std::string unadmitted = text_in(fields, "unadmitted");
-    if (set == nullptr || !set->is_array() || (unadmitted != hold && unadmitted != refuse)) {
-        return failure{"XX001", "no set, or nothing said about others", {}, {}};
+    if (set == nullptr || !set->is_array()) {
+        return failure{"XX001", "no set", {}, {}};
     }
     std::vector<std::string> tokens;
     for (const json::value& token : set->get_array()) {
         tokens.push_back(token.is_string() ? std::string(token.get_string()) : "");
     }
-    auto parsed = proxy::address_set::parse(tokens);
-    if (!parsed) {
-        return parsed.error();
+    return proxy::address_set::parse(tokens);
+}
+
+result<proxy::admission> decode_admission(const json::object& fields) {
+    auto set = decode_set(fields);
+    if (!set) {
+        return set.error();
+    }
+    const std::string unadmitted = text_in(fields, "unadmitted");
+    if (unadmitted != hold && unadmitted != refuse) {
+        return failure{"XX001", "nothing said about others", {}, {}};
     }
     return proxy::admission{
-        .set = std::move(*parsed),
+        .set = std::move(*set),
         .refuses = unadmitted == refuse,
         .message = text_in(fields, "message")};
 }

@@ -32,6 +32,9 @@ std::string ranges_of(const proxy::admission& who);
 /// "message"?: TEXT}.
 boost::json::object encode_admission(const proxy::admission& who);
 
+/// The ranges of {"set": [RANGE...]}.
+result<proxy::address_set> decode_set(const boost::json::object& fields);
+
 /// Fails on what encode_admission() cannot have made.
 result<proxy::admission> decode_admission(const boost::json::object& fields);
 

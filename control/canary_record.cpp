@@ -1,12 +1,12 @@
 // The canary between the operator, the configuration, the journal and the engine.
 #include "control/canary_record.hpp"
 
+#include "control/admission_record.hpp"
+#include "control/json_fields.hpp"
 #include "control/settings.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
-
-#include <vector>
 
 namespace pgsluice::control {
 
@@ -16,12 +16,6 @@ namespace json = boost::json;
 
 constexpr std::string_view read_only = "read-only";
 constexpr std::string_view read_write = "read-write";
-
-/// Empty where there is no text of that name.
-std::string text_in(const json::object& fields, std::string_view name) {
-    const json::value* value = fields.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
-}
 
 }  // namespace
 
@@ -80,24 +74,18 @@ result<canary_record> decode_canary(const json::object& fields) {
     if (state == off_word) {
         return canary_record{};
     }
-    const json::value* set = fields.if_contains("set");
     const std::string access = text_in(fields, "access");
     canary_record record;
     record.backend = text_in(fields, "backend");
     record.is_read_only = access == read_only;
-    if (state != "on" || set == nullptr || !set->is_array() || record.backend.empty() ||
-        (access != read_only && access != read_write)) {
-        return failure{"XX001", "no set, backend or access", {}, {}};
+    if (state != "on" || record.backend.empty() || (access != read_only && access != read_write)) {
+        return failure{"XX001", "no backend or access", {}, {}};
     }
-    std::vector<std::string> tokens;
-    for (const json::value& token : set->get_array()) {
-        tokens.push_back(token.is_string() ? std::string(token.get_string()) : "");
+    auto set = decode_set(fields);
+    if (!set) {
+        return set.error();
     }
-    auto parsed = proxy::address_set::parse(tokens);
-    if (!parsed) {
-        return parsed.error();
-    }
-    record.from = std::move(*parsed);
+    record.from = std::move(*set);
     return record;
 }
 

@@ -21,21 +21,22 @@ std::string text_of(const json::value& value) {
     return value.is_string() ? std::string(value.get_string()) : json::serialize(value);
 }
 
-std::string text_in(const json::object& fields, std::string_view name) {
+/// As people read it: numbers, too.
+std::string shown_in(const json::object& fields, std::string_view name) {
     const json::value* const value = fields.if_contains(name);
     return value == nullptr || value->is_null() ? std::string() : text_of(*value);
 }
 
 /// One of those who kept a command from its end.
 std::string blocker_line(const json::object& who) {
-    std::string line = "pid " + text_in(who, "pid") + ", user " + text_in(who, "user") +
-                       ", database " + text_in(who, "database") + ", application \"" +
-                       text_in(who, "application") + "\", from " + text_in(who, "address") + ", " +
-                       text_in(who, "state");
-    if (const std::string age = text_in(who, "transaction_age_ms"); !age.empty()) {
+    std::string line = "pid " + shown_in(who, "pid") + ", user " + shown_in(who, "user") +
+                       ", database " + shown_in(who, "database") + ", application \"" +
+                       shown_in(who, "application") + "\", from " + shown_in(who, "address") +
+                       ", " + shown_in(who, "state");
+    if (const std::string age = shown_in(who, "transaction_age_ms"); !age.empty()) {
         line += " for " + age + " ms";
     }
-    const std::string query = text_in(who, "query");
+    const std::string query = shown_in(who, "query");
     return query.empty() ? line : line + ": " + query;
 }
 
@@ -49,10 +50,10 @@ std::string report_line(const json::value& row) {
         return blocker_line(fields);
     }
     if (fields.contains("check")) {
-        const std::string level = text_in(fields, "level");
+        const std::string level = shown_in(fields, "level");
         return level == "ok"
                    ? std::string()
-                   : level + " " + text_in(fields, "check") + ": " + text_in(fields, "text");
+                   : level + " " + shown_in(fields, "check") + ": " + shown_in(fields, "text");
     }
     return json::serialize(row);
 }
@@ -82,7 +83,7 @@ std::string lines_of(const json::object& result) {
 
 /// What a command that is done has to tell, in one line.
 std::string summary_of(const json::object& result) {
-    if (std::string told = text_in(result, "text"); !told.empty()) {
+    if (std::string told = shown_in(result, "text"); !told.empty()) {
         return told;
     }
     std::string line;
@@ -141,7 +142,7 @@ public:
     void show(const json::object& progress) {
         constexpr std::chrono::seconds pace{1};
         const auto now = std::chrono::steady_clock::now();
-        const std::string step = text_in(progress, "step");
+        const std::string step = shown_in(progress, "step");
         const bool is_new_step = !is_quiet_ && step != step_;
         if (!is_new_step && now - last_ < pace) {
             return;
@@ -198,7 +199,7 @@ console_answer console_answer_of(const console_plan& plan, const outcome& ended)
             {std::string(sqlstate_of(ended.exit)),
              without_zeros(ended.error.empty() ? "failed" : ended.error),
              without_zeros(lines_of(ended.result)),
-             without_zeros(text_in(ended.result, "hint"))}
+             without_zeros(shown_in(ended.result, "hint"))}
         );
     }
     console_answer answer = console_answer::done(plan.tag);

@@ -2,6 +2,8 @@
 // known here is NULL, what is not counted 0; docs/console.md says which.
 #include "control/console_show.hpp"
 
+#include "control/json_fields.hpp"
+
 #include <boost/json/value.hpp>
 
 #include <algorithm>
@@ -119,13 +121,8 @@ pools pools_of(const std::vector<proxy::session_info>& sessions) {
     return counts;
 }
 
-std::string string_in(const boost::json::object& fields, std::string_view name) {
-    const auto* const value = fields.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
-}
-
 bool is_paused(const boost::json::object& status) {
-    const std::string gate = string_in(status, "gate");
+    const std::string gate = text_in(status, "gate");
     return gate == "paused" || gate == "draining";
 }
 
@@ -134,7 +131,7 @@ console_rows databases(const console_sources& from) {
     const auto service = from.service();
     const boost::json::object status = from.status();
     const auto sessions = from.sessions();
-    const backend_config* const at = service->find_backend(string_in(status, "route"));
+    const backend_config* const at = service->find_backend(text_in(status, "route"));
     const auto servers = std::count_if(sessions.begin(), sessions.end(), [](const auto& each) {
         return !each.backend.empty();
     });
@@ -156,7 +153,7 @@ console_rows databases(const console_sources& from) {
         clients_max,
         number(sessions.size()),
         is_paused(status) ? "1" : "0",
-        string_in(status, "new_clients") == "refused" ? "1" : "0"}};
+        text_in(status, "new_clients") == "refused" ? "1" : "0"}};
 }
 
 console_rows pool_rows(const console_sources& from) {

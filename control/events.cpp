@@ -1,5 +1,7 @@
 #include "control/events.hpp"
 
+#include "control/json_fields.hpp"
+
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
@@ -20,11 +22,6 @@ std::string utc(std::int64_t at_ms) {
     const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
     std::snprintf(text + length, sizeof text - length, ".%03dZ", static_cast<int>(at_ms % second));
     return text;
-}
-
-std::string text_of(const json::object& payload, std::string_view name) {
-    const json::value* value = payload.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
 }
 
 /// Everything that has no words of its own below, as the journal has it.
@@ -54,11 +51,11 @@ std::string event_text(const journal_record& record) {
         out += out.empty() || part.empty() ? "" : ", ";
         out += part;
     };
-    if (const std::string to = text_of(record.payload, "to"); !to.empty()) {
-        add(text_of(record.payload, "from") + " -> " + to);
+    if (const std::string to = text_in(record.payload, "to"); !to.empty()) {
+        add(text_in(record.payload, "from") + " -> " + to);
     }
     add(rest_of(record.payload));
-    add(text_of(record.payload, "text"));
+    add(text_in(record.payload, "text"));
     return out;
 }
 

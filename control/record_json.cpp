@@ -12,6 +12,7 @@
 #include "control/record_json.hpp"
 
 #include "control/admission_record.hpp"
+#include "control/json_fields.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
@@ -33,11 +34,6 @@ constexpr record_kind kinds[] = {
     record_kind::committed,
     record_kind::aborted,
     record_kind::done};
-
-std::string text_in(const json::object& fields, std::string_view name) {
-    const json::value* value = fields.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
-}
 
 std::int64_t number_in(const json::object& fields, std::string_view name) {
     const json::value* value = fields.if_contains(name);

@@ -1,6 +1,8 @@
 // The verdicts of a preflight, and the report of a cutover, as a page.
 #include "control/report_html.hpp"
 
+#include "control/json_fields.hpp"
+
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -28,12 +30,6 @@ code { white-space: pre-wrap; }
 </style></head><body>
 )";
 constexpr double bar_pixels_max = 300;
-
-std::string text_of(const json::object& from, std::string_view name) {
-    const json::value* found = from.if_contains(name);
-    const json::string* text = found == nullptr ? nullptr : found->if_string();
-    return text == nullptr ? std::string() : std::string(*text);
-}
 
 std::string count_of(const json::object& from, std::string_view name) {
     const json::value* found = from.if_contains(name);
@@ -115,7 +111,7 @@ std::string steps_table(const json::object& result) {
         const json::value* in_pause = step.if_contains("in_pause");
         const bool is_paused = in_pause != nullptr && *in_pause == true;
         return std::string(is_paused ? "<tr class=\"paused\">" : "<tr>") + "<td>" +
-               escaped(text_of(step, "step")) + "</td><td>" + escaped(text_of(step, "text")) +
+               escaped(text_in(step, "step")) + "</td><td>" + escaped(text_in(step, "text")) +
                "</td><td class=\"number\">" + ms_text(number_of(step, "took_ms")) + "</td>";
     };
     return "<h2>Where the time went</h2>\n<p>Orange: while clients waited.</p>\n"
@@ -154,16 +150,16 @@ std::string checks_table(const json::object& result) {
         "<table><tr><th></th><th>check</th><th>verdict</th><th>what mends it</th></tr>\n";
     for (const json::value& each : list_of(result, "checks")) {
         const json::object& row = each.as_object();
-        const std::string level = escaped(text_of(row, "level"));
+        const std::string level = escaped(text_in(row, "level"));
         out += "<tr class=\"" + level + "\"><td>" + level + "</td><td>" +
-               escaped(text_of(row, "check")) + "</td><td>" + escaped(text_of(row, "text")) +
-               "</td><td><code>" + escaped(text_of(row, "hint")) + "</code></td></tr>\n";
+               escaped(text_in(row, "check")) + "</td><td>" + escaped(text_in(row, "text")) +
+               "</td><td><code>" + escaped(text_in(row, "hint")) + "</code></td></tr>\n";
     }
     return out + "</table>\n";
 }
 
 std::string from_and_to(const json::object& result) {
-    return " from " + text_of(result, "from") + " to " + text_of(result, "to");
+    return " from " + text_in(result, "from") + " to " + text_in(result, "to");
 }
 
 }  // namespace
@@ -177,12 +173,12 @@ std::string verdicts_page(const json::object& result) {
 
 std::string report_page(const json::object& result) {
     std::string page = page_start("Cutover" + from_and_to(result)) + "<p><b>" +
-                       escaped(text_of(result, "outcome")) +
-                       "</b>: " + escaped(text_of(result, "text")) + "</p>\n";
-    if (const std::string hint = text_of(result, "hint"); !hint.empty()) {
+                       escaped(text_in(result, "outcome")) +
+                       "</b>: " + escaped(text_in(result, "text")) + "</p>\n";
+    if (const std::string hint = text_in(result, "hint"); !hint.empty()) {
         page += "<p>What to do: " + escaped(hint) + "</p>\n";
     }
-    if (const std::string back = text_of(result, "way_back"); !back.empty()) {
+    if (const std::string back = text_in(result, "way_back"); !back.empty()) {
         page += "<p>The way back: " + escaped(back) + "</p>\n";
     }
     page += "<p>The gate was closed for " + ms_text(number_of(result, "held_ms")) + ": " +

@@ -2,6 +2,7 @@
 #include "control/service_state.hpp"
 
 #include "control/admission_record.hpp"
+#include "control/json_fields.hpp"
 #include "control/record_json.hpp"
 
 #include <boost/json/value.hpp>
@@ -133,11 +134,6 @@ std::uint64_t number_in(const boost::json::object& fields, std::string_view name
     boost::system::error_code error;
     const auto number = value == nullptr ? 0 : value->to_number<std::uint64_t>(error);
     return error ? 0 : number;
-}
-
-std::string text_in(const boost::json::object& fields, std::string_view name) {
-    const boost::json::value* value = fields.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
 }
 
 void apply_stages(service_state& state, const journal_record& record) {

@@ -216,7 +216,12 @@ TEST(ServiceState, TheLastWordOnReadOnlyCounts) {
 }
 
 TEST(ServiceState, AdmittedSetsThatNobodyCouldHaveWrittenAreContradictions) {
-    EXPECT_THAT(error_of(first_start().add("admit")), HasSubstr("no set, or nothing said"));
+    EXPECT_THAT(error_of(first_start().add("admit")), HasSubstr("no set"));
+    EXPECT_THAT(error_of(first_start().add("admit", {{"set", "all"}})), HasSubstr("no set"));
+    EXPECT_THAT(
+        error_of(first_start().add("admit", {{"set", {"all"}}})),
+        HasSubstr("nothing said about others")
+    );
     EXPECT_THAT(
         error_of(first_start().add("admit", admit_record({"10.0.0.1/8"}))),
         HasSubstr("\"10.0.0.1/8\" has bits set")
