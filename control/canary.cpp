@@ -104,14 +104,16 @@ outcome service_operations::canary(const request& given, const progress_sink& te
     }
     const auto started = clock::now();
     around_.engine.set_canary(id_, wanted->route_in(*service));
-    wait_followed(started + given.duration("timeout", timeout_default), tell);
+    wait_followed("canary", started + given.duration("timeout", timeout_default), tell);
     return canary_outcome(
         *wanted, std::chrono::duration_cast<milliseconds>(clock::now() - started)
     );
 }
 
 /// Until every live session has moved or has turned out to stay, the deadline or an abort.
-void service_operations::wait_followed(clock::time_point deadline, const progress_sink& tell) {
+void service_operations::wait_followed(
+    std::string_view step, clock::time_point deadline, const progress_sink& tell
+) {
     const auto started = clock::now();
     bool is_done = false;
     while (!is_done && !aborted_ && clock::now() < deadline) {
@@ -119,7 +121,7 @@ void service_operations::wait_followed(clock::time_point deadline, const progres
         if (!is_done) {
             const auto waited = std::chrono::duration_cast<milliseconds>(clock::now() - started);
             tell(
-                {{"step", "canary"},
+                {{"step", step},
                  {"text", counted(traffic_.progress().to_follow, "session") + " on the way"},
                  {"elapsed_ms", waited.count()}}
             );

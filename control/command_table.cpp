@@ -9,6 +9,7 @@ namespace {
 constexpr std::string_view weights[] = {"sessions", "transactions", "bytes"};
 constexpr std::string_view groupings[] = {"backend", "state", "user", "prefix", "pin"};
 constexpr std::string_view pause_policies[] = {"resume", "terminate", "keep"};
+constexpr std::string_view read_only_ways[] = {"guard", "user"};
 constexpr std::string_view read_only_fences[] = {"none", "default", "lock_tables"};
 constexpr std::string_view switch_positions[] = {"on", "off"};
 constexpr std::string_view pinned_policies[] = {"abort", "terminate", "wait"};
@@ -116,6 +117,11 @@ constexpr command_argument readonly_arguments[] = {
      .type = argument_type::choice,
      .choices = read_only_fences,
      .help = "against whom the proxy does not see; default where there is an admin login"},
+    {.name = "by",
+     .type = argument_type::choice,
+     .choices = read_only_ways,
+     .help = "what keeps sessions from writing: the guard (default), or the backend's "
+             "read_only_user, to whose login they move"},
 };
 constexpr command_argument events_arguments[] = {
     {.name = "last", .help = "only so many, the newest (default 50; 0 for all)"},

@@ -64,7 +64,6 @@ struct backend_login_config {
     std::string user{};
     std::string password_env{};
     std::string password_file{};
-    protocol::channel_binding binding = protocol::channel_binding::prefer;
     bool operator==(const backend_login_config&) const = default;
 };
 
@@ -74,6 +73,8 @@ struct backend_config {
     std::string replication_conninfo;  ///< over address and admin, for who subscribes to it
     backend_tls_config tls{};
     backend_login_config login{};
+    backend_login_config read_only_login{};  ///< without a user there is none
+    protocol::channel_binding binding = protocol::channel_binding::prefer;
     protocol::proxy_version send_proxy = protocol::proxy_version::none;
     std::string dbname{};  ///< empty: what the client asks for
     bool operator==(const backend_config&) const = default;

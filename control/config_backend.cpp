@@ -65,39 +65,62 @@ void check_tls(const backend_config& backend, section<backend_config>& s) {
     }
 }
 
+/// `kind` is what the names of its keys begin with. False if something is wrong.
+bool check_password(
+    const backend_login_config& login, const std::string& kind, section<backend_config>& s
+) {
+    const std::string env = kind + "password_env";
+    const std::string file = kind + "password_file";
+    const std::string& password = login.password_env.empty() ? file : env;
+    if (login.user.empty() && !(login.password_env.empty() && login.password_file.empty())) {
+        s.error(
+            s.at(password),
+            s.shown() + "." + password + " has no effect, expected \"" + kind + "user\" with it"
+        );
+        return false;
+    }
+    if (!login.password_env.empty() && !login.password_file.empty()) {
+        s.error(
+            s.at(file),
+            s.shown() + " has both \"" + env + "\" and \"" + file + "\", expected one of them"
+        );
+        return false;
+    }
+    if (!login.password_file.empty()) {
+        if (const auto read = read_password(login.password_file); !read) {
+            s.error(s.at(file), s.shown() + ": " + read.error().message);
+            return false;
+        }
+    }
+    return true;
+}
+
 void check_login(
     const service_config& service, const backend_config& backend, section<backend_config>& s
 ) {
     const backend_login_config& login = backend.login;
     const bool relays = service.auth.method == auth_method::passthrough;
-    const char* const password = login.password_env.empty() ? "password_file" : "password_env";
-    if (login.user.empty() && !(login.password_env.empty() && login.password_file.empty())) {
-        s.error(
-            s.at(password), s.shown() + "." + password + " has no effect, expected \"user\" with it"
-        );
-    } else if (!login.password_env.empty() && !login.password_file.empty()) {
-        s.error(
-            s.at("password_file"),
-            s.shown() + " has both \"password_env\" and \"password_file\", expected one of them"
-        );
-    } else if (!login.user.empty() && service.auth.hba_file.empty() && relays) {
+    const bool is_whole = check_password(login, "", s);
+    (void)check_password(backend.read_only_login, "read_only_", s);
+    if (is_whole && !login.user.empty() && service.auth.hba_file.empty() && relays) {
         s.error(
             s.at("user"),
             s.shown() + ".user lets in clients whom nobody asks who they are with auth.method "
                         "passthrough, expected another one"
         );
     }
+    if (!login.user.empty() && login.user == backend.read_only_login.user) {
+        s.error(
+            s.at("read_only_user"),
+            s.shown() + ".read_only_user is the same role as user, expected one that may only read"
+        );
+    }
     const bool has_tls = backend.tls.mode != proxy::backend_tls::disable;
-    if (login.binding == protocol::channel_binding::require && !has_tls) {
+    if (backend.binding == protocol::channel_binding::require && !has_tls) {
         s.error(
             s.at("channel_binding"),
             s.shown() + ".channel_binding is require, expected a tls.mode other than disable"
         );
-    }
-    if (!login.password_file.empty()) {
-        if (const auto read = read_password(login.password_file); !read) {
-            s.error(s.at("password_file"), s.shown() + ": " + read.error().message);
-        }
     }
 }
 

@@ -91,7 +91,7 @@ const config_key<backend> login_rows[] = {
             "certificate.",
      .set = set_text<backend, &backend::tls, &backend_tls_config::key>,
      .show = show_text<backend, &backend::tls, &backend_tls_config::key>},
-    choice_key<backend, protocol::channel_binding, &backend::login, &backend_login_config::binding>(
+    choice_key<backend, protocol::channel_binding, &backend::binding>(
         {.name = "channel_binding",
          .type = "prefer | require | disable",
          .initial = "prefer",
@@ -126,6 +126,20 @@ const config_key<backend> login_rows[] = {
      .doc = "The file with its password, in one line; each reload reads it again.",
      .set = set_text<backend, &backend::login, &backend_login_config::password_file>,
      .show = show_text<backend, &backend::login, &backend_login_config::password_file>},
+    text_key<backend, &backend::read_only_login, &backend_login_config::user>(
+        {.name = "read_only_user",
+         .doc = "A role that may only read, as which all sessions log in at the backend while "
+                "`readonly on --by user` stands. See docs/read-only.md."}
+    ),
+    text_key<backend, &backend::read_only_login, &backend_login_config::password_env>(
+        {.name = "read_only_password_env",
+         .doc = "The environment variable with its password, read at the start and at each reload."}
+    ),
+    {.name = "read_only_password_file",
+     .type = "path",
+     .doc = "The file with its password, in one line; each reload reads it again.",
+     .set = set_text<backend, &backend::read_only_login, &backend_login_config::password_file>,
+     .show = show_text<backend, &backend::read_only_login, &backend_login_config::password_file>},
 };
 
 }  // namespace

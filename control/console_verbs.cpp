@@ -66,7 +66,8 @@ constexpr console_verb verbs[] = {
      .usage = "CANARY RANGE[=PERCENT%] ... TO BACKEND [ACCESS READ-ONLY|READ-WRITE] | CANARY OFF",
      .runs = command_id::canary},
     {.name = "readonly",
-     .usage = "READONLY ON|OFF [TIMEOUT 10s] [FENCE NONE|DEFAULT|LOCK_TABLES]",
+     .usage = "READONLY ON|OFF [TIMEOUT 10s] [FENCE NONE|DEFAULT|LOCK_TABLES] "
+              "[BY GUARD|USER]",
      .runs = command_id::readonly},
     {.name = "drain",
      .usage = "DRAIN [TIMEOUT 10s] [BACKEND NAME] [USER NAME] [CIDR RANGE]",

@@ -219,7 +219,8 @@ result<proxy::engine::service_start> daemon::start_of(const service_config& serv
         .at = {backend_index(service, state->backend), state->generation},
         .gate_open = initial_mode(*state) == mode::serving,
         .admitted = state->admitted,
-        .read_only = state->read_only.state == read_only_state::on,
+        .access = state->read_only.state == read_only_state::on ? state->read_only.access()
+                                                                : proxy::forced_access::none,
         .takes_clients = state->takes_clients,
         .canary = state->canary.route_in(service)};
 }

@@ -18,7 +18,9 @@ public:
         engine_.hold_long(id_, threshold);
     }
     void admit(proxy::admission who) override { engine_.admit(id_, std::move(who)); }
-    void set_read_only(bool on) override { engine_.set_read_only(id_, on); }
+    void set_read_only(bool on) override {
+        engine_.force_access(id_, on ? proxy::forced_access::guarded : proxy::forced_access::none);
+    }
     bool gate_open() const override { return engine_.gate_open(id_); }
     proxy::service_progress progress() const override { return engine_.progress(id_); }
     std::vector<proxy::session_info> sessions() override { return engine_.sessions(id_); }

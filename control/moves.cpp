@@ -271,7 +271,7 @@ outcome service_operations::retarget(const request& given, const progress_sink& 
     if (asked->from == asked->to) {
         return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
     }
-    if (auto on = refused_by_canary()) {
+    if (auto on = refused_by_places()) {
         return *on;
     }
     return report_outcome(*asked, move(*asked, *make_servers(service, *asked), tell));
@@ -362,7 +362,7 @@ outcome service_operations::cutover_to(
     if (asked->from == asked->to) {
         return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
     }
-    if (auto on = refused_by_canary()) {
+    if (auto on = refused_by_places()) {
         return *on;
     }
     auto servers = make_servers(service, *asked);

@@ -29,6 +29,9 @@ using server_pair_maker = std::function<std::unique_ptr<server_pair>(
 class server_fence;
 class stages_run;
 
+/// A step that failed, as the answer to a command.
+outcome outcome_of(const step_failure& why);
+
 /// The operations of one service: at most one at a time, each on the thread that asks for it.
 /// status() and the two interruptions come in from other threads meanwhile.
 class service_operations {
@@ -161,13 +164,27 @@ private:
 
     canary_record canary_now() const;
     result<canary_record> wanted_canary(const request& given) const;
-    void wait_followed(limits::clock::time_point deadline, const progress_sink& tell);
+    void wait_followed(
+        std::string_view step, limits::clock::time_point deadline, const progress_sink& tell
+    );
     outcome canary_outcome(const canary_record& now, std::chrono::milliseconds waited);
     std::optional<outcome> refused_by_canary() const;
     boost::json::value canary_json(const std::vector<proxy::session_info>& sessions) const;
 
     outcome begin_read_only(const request& given, const progress_sink& tell);
-    outcome end_read_only();
+    outcome end_read_only(const request& given, const progress_sink& tell);
+    std::optional<outcome> refused_read_only_user(const limits& until);
+    outcome change_read_only_means(
+        const read_only_record& now,
+        read_only_means to,
+        const request& given,
+        const limits& until,
+        const progress_sink& tell
+    );
+    void add_logins(boost::json::object& result) const;
+    outcome own_logins_outcome(std::chrono::milliseconds waited);
+    std::optional<outcome> refused_by_read_only_user() const;
+    std::optional<outcome> refused_by_places() const;
     bool wait_guarded(limits::clock::time_point deadline, const progress_sink& tell);
     outcome read_only_is_late(limits::clock::time_point started);
     step_result<std::vector<std::string>> raise_read_only_fence(

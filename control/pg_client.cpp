@@ -55,6 +55,7 @@ public:
         add("user", login.admin.user);
         add("dbname", login.admin.dbname);
         add("passfile", login.admin.passfile);
+        add("password", std::string(login.password.view()));
         if (login.tls.mode != proxy::backend_tls::disable) {
             add("sslmode", std::string(to_string(login.tls.mode)));
             add("sslrootcert", login.tls.ca);

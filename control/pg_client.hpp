@@ -25,6 +25,7 @@ struct pg_login {
     std::string application_name = "pgsluice";
     std::string options{};  ///< further "-c name=value" pairs for the session
     backend_tls_config tls{};
+    protocol::secret password{};  ///< empty: as libpq finds one
 };
 
 /// The rows of one statement, as text. Views live as long as the object.

@@ -42,9 +42,17 @@ read_only_fence wanted_fence(const request& given, const service_config& service
                                : read_only_fence::lock_tables;
 }
 
-outcome answer_of(const step_failure& why) {
-    const auto exit = why.why == setback::deadline ? exit_code::deadline : exit_code::failed;
-    return outcome::of(exit, why.text + (why.hint.empty() ? "" : "; " + why.hint));
+/// What is not asked for stays as it is.
+read_only_means wanted_means(const request& given, const read_only_record& now) {
+    if (!given.has("by")) {
+        return now.state == read_only_state::on ? now.means : read_only_means::guard;
+    }
+    return given.text("by") == "user" ? read_only_means::user : read_only_means::guard;
+}
+
+/// As it stands when its fence is down.
+read_only_record unfenced(const read_only_record& record) {
+    return {.state = read_only_state::on, .means = record.means};
 }
 
 milliseconds since(clock::time_point start) {
@@ -52,6 +60,11 @@ milliseconds since(clock::time_point start) {
 }
 
 }  // namespace
+
+outcome outcome_of(const step_failure& why) {
+    const auto exit = why.why == setback::deadline ? exit_code::deadline : exit_code::failed;
+    return outcome::of(exit, why.text + (why.hint.empty() ? "" : "; " + why.hint));
+}
 
 read_only_record service_operations::read_only_now() const {
     const std::lock_guard guard(mutex_);
@@ -63,7 +76,10 @@ json::value service_operations::read_only_json() const {
     if (now.state == read_only_state::off) {
         return nullptr;
     }
-    json::object fields{{"state", to_string(now.state)}, {"fence", to_string(now.fence)}};
+    json::object fields{
+        {"state", to_string(now.state)},
+        {"by", to_string(now.means)},
+        {"fence", to_string(now.fence)}};
     if (!now.backend.empty()) {
         fields["fenced"] = now.backend;
     }
@@ -79,9 +95,10 @@ result<void> service_operations::note_read_only(read_only_record next, std::stri
         return noted.error();
     }
     spdlog::info(
-        "readonly service={} state={} fence={}",
+        "readonly service={} state={} by={} fence={}",
         name(),
         to_string(next.state),
+        to_string(next.means),
         to_string(next.fence)
     );
     const std::lock_guard guard(mutex_);
@@ -105,7 +122,7 @@ outcome service_operations::read_only(const request& given, const progress_sink&
     if (given.text("MODE") == "on") {
         return begin_read_only(given, tell);
     }
-    return end_read_only();
+    return end_read_only(given, tell);
 }
 
 outcome service_operations::begin_read_only(const request& given, const progress_sink& tell) {
@@ -116,9 +133,19 @@ outcome service_operations::begin_read_only(const request& given, const progress
     const bool is_on = now.state == read_only_state::on;
     read_only_record next{
         .state = is_on ? read_only_state::on : read_only_state::entering,
-        .fence = wanted_fence(given, *service)};
-    if (is_on && (next.fence == now.fence || !given.has("fence"))) {
+        .fence = wanted_fence(given, *service),
+        .means = wanted_means(given, now)};
+    const bool keeps_fence = is_on && (next.fence == now.fence || !given.has("fence"));
+    if (keeps_fence && next.means == now.means) {
         return outcome::done({{"access", "read-only"}, {"already", true}});
+    }
+    if (next.means == read_only_means::user) {
+        if (auto why = refused_read_only_user(until)) {
+            return *why;
+        }
+    }
+    if (keeps_fence) {
+        return change_read_only_means(now, next.means, given, until, tell);
     }
     if (now.state != read_only_state::off) {  // another fence, or one that could not be lowered
         if (auto why = lower_read_only_fence(now)) {
@@ -129,14 +156,14 @@ outcome service_operations::begin_read_only(const request& given, const progress
     server_fence fence(*service, *service->find_backend(route));
     if (next.fence != read_only_fence::none) {
         if (auto planned = fence.plan(next, until); !planned) {
-            (void)note_read_only({.state = is_on ? read_only_state::on : read_only_state::off}, {});
-            return answer_of(planned.error());
+            (void)note_read_only(is_on ? unfenced(now) : read_only_record{}, {});
+            return outcome_of(planned.error());
         }
     }
     if (auto noted = note_read_only(next, given.asked_by); !noted) {
         return outcome::of(exit_code::failed, noted.error().message);
     }
-    around_.engine.set_read_only(id_, true);
+    around_.engine.force_access(id_, next.access());
     if (!wait_guarded(until.deadline, tell)) {
         return read_only_is_late(started);
     }
@@ -148,13 +175,18 @@ outcome service_operations::begin_read_only(const request& given, const progress
     if (auto noted = note_read_only(next, given.asked_by); !noted) {
         return undo_read_only(next, is_on, {setback::failed, noted.error().message, {}, {}});
     }
-    return outcome::done(
-        {{"access", "read-only"},
-         {"fence", to_string(next.fence)},
-         {"sessions", traffic_.progress().sessions},
-         {"waited_ms", since(started).count()},
-         {"beside", json::array(beside->begin(), beside->end())}}
-    );
+    json::object result{
+        {"access", "read-only"},
+        {"by", to_string(next.means)},
+        {"fence", to_string(next.fence)},
+        {"sessions", traffic_.progress().sessions},
+        {"beside", json::array(beside->begin(), beside->end())}};
+    if (next.means == read_only_means::user) {
+        wait_followed("readonly", until.deadline, tell);
+        add_logins(result);
+    }
+    result["waited_ms"] = since(started).count();
+    return outcome::done(std::move(result));
 }
 
 /// Yields who could still be writing past the proxy.
@@ -190,7 +222,7 @@ std::optional<outcome> service_operations::lower_read_only_fence(const read_only
         server_fence fence(*service, *backend);
         auto down = fence.lower(raised, {clock::now() + lower_timeout, &stopping_});
         if (!down) {
-            return answer_of(down.error());
+            return outcome_of(down.error());
         }
     }
     table_locks_ = {};
@@ -200,10 +232,10 @@ std::optional<outcome> service_operations::lower_read_only_fence(const read_only
 /// The fence cannot be raised: back to where the command found the service.
 outcome
 service_operations::undo_read_only(read_only_record tried, bool was_on, const step_failure& why) {
-    outcome told = answer_of(why);
+    outcome told = outcome_of(why);
     auto left = lower_read_only_fence(tried);
     if (!was_on) {
-        around_.engine.set_read_only(id_, false);
+        around_.engine.force_access(id_, proxy::forced_access::none);
     }
     if (left) {
         told.error +=
@@ -212,7 +244,7 @@ service_operations::undo_read_only(read_only_record tried, bool was_on, const st
         (void)note_read_only(std::move(tried), {});
         return told;
     }
-    (void)note_read_only({.state = was_on ? read_only_state::on : read_only_state::off}, {});
+    (void)note_read_only(was_on ? unfenced(tried) : read_only_record{}, {});
     return told;
 }
 
@@ -241,7 +273,7 @@ outcome service_operations::read_only_is_late(clock::time_point started) {
     std::erase_if(blockers, [](const proxy::session_info& each) {
         return each.is_guarded || !blocks_drain(each) || each.phase == proxy::session_phase::login;
     });
-    around_.engine.set_read_only(id_, false);
+    around_.engine.force_access(id_, proxy::forced_access::none);
     // Should the journal refuse, a restart leads to off all the same.
     (void)note_read_only({}, {});
     json::object result{
@@ -259,7 +291,8 @@ outcome service_operations::read_only_is_late(clock::time_point started) {
     );
 }
 
-outcome service_operations::end_read_only() {
+outcome service_operations::end_read_only(const request& given, const progress_sink& tell) {
+    const auto started = clock::now();
     read_only_record next = read_only_now();
     if (next.state == read_only_state::off) {
         return outcome::done({{"access", "read-write"}, {"already", true}});
@@ -276,9 +309,13 @@ outcome service_operations::end_read_only() {
         return *why;
     }
     (void)fault_point("readonly_lowered", &aborted_);
-    around_.engine.set_read_only(id_, false);
+    around_.engine.force_access(id_, proxy::forced_access::none);
     if (auto noted = note_read_only({}, {}); !noted) {
         return outcome::of(exit_code::failed, noted.error().message);
+    }
+    if (next.means == read_only_means::user) {
+        wait_followed("readonly", started + given.duration("timeout", timeout_default), tell);
+        return own_logins_outcome(since(started));
     }
     return outcome::done({{"access", "read-write"}});
 }

@@ -1,7 +1,7 @@
 // Forced read-only in the journal:
 //
-//   {"state", "fence", "backend"?, "memory"?: FENCE, "revoked"?: {DATABASE: [FUNCTION, ...]},
-//   "by"?}
+//   {"state", "fence", "means"?, "backend"?, "memory"?: FENCE, "revoked"?: {DATABASE: [FUNCTION,
+//   ...]}, "by"?}
 #include "control/read_only_record.hpp"
 
 #include "control/record_json.hpp"
@@ -18,6 +18,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::array<std::string_view, 4> states{"off", "entering", "on", "leaving"};
+constexpr std::array<std::string_view, 2> means{"guard", "user"};
 constexpr std::array<std::string_view, 3> fences{"none", "default", "lock_tables"};
 
 /// The place of a text among `names`, or their number.
@@ -38,12 +39,19 @@ std::string_view to_string(read_only_state value) noexcept {
     return states[static_cast<std::size_t>(value)];
 }
 
+std::string_view to_string(read_only_means value) noexcept {
+    return means[static_cast<std::size_t>(value)];
+}
+
 std::string_view to_string(read_only_fence value) noexcept {
     return fences[static_cast<std::size_t>(value)];
 }
 
 json::object encode_read_only(const read_only_record& record) {
     json::object fields{{"state", to_string(record.state)}, {"fence", to_string(record.fence)}};
+    if (record.means != read_only_means::guard) {
+        fields["means"] = to_string(record.means);
+    }
     if (!record.backend.empty()) {
         fields["backend"] = record.backend;
         fields["memory"] = encode_fence(record.memory);
@@ -64,9 +72,15 @@ result<read_only_record> decode_read_only(const json::object& fields) {
     if (state == states.size() || fence == fences.size()) {
         return failure{"XX001", "no state or fence that this version knows", {}, {}};
     }
+    const bool has_means = fields.contains("means");
+    const std::size_t by = has_means ? index_in(fields, "means", means) : 0;
+    if (by == means.size()) {
+        return failure{"XX001", "no means that this version knows", {}, {}};
+    }
     read_only_record record;
     record.state = static_cast<read_only_state>(state);
     record.fence = static_cast<read_only_fence>(fence);
+    record.means = static_cast<read_only_means>(by);
     if (const json::value* backend = fields.if_contains("backend")) {
         record.backend = backend->is_string() ? std::string(backend->get_string()) : "";
     }

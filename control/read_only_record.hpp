@@ -2,6 +2,7 @@
 
 #include "control/cutover_record.hpp"
 #include "protocol/errors.hpp"
+#include "proxy/route.hpp"
 
 #include <boost/json/object.hpp>
 
@@ -27,18 +28,33 @@ enum class read_only_fence : std::uint8_t {
     lock_tables,  ///< that, and every table locked against writes
 };
 
+/// What keeps the sessions from writing.
+enum class read_only_means : std::uint8_t {
+    guard,
+    user,  ///< the backend's read_only_user; the guard for those that cannot have its login
+};
+
 std::string_view to_string(read_only_state value) noexcept;
 /// As the argument --fence spells them.
 std::string_view to_string(read_only_fence value) noexcept;
+/// As the argument --by spells them.
+std::string_view to_string(read_only_means value) noexcept;
 
 /// Forced read-only of one service as the journal holds it, with all that undoing it takes.
 struct read_only_record {
     read_only_state state = read_only_state::off;
     read_only_fence fence = read_only_fence::none;
+    read_only_means means = read_only_means::guard;
     std::string backend{};  ///< that is fenced; empty without a fence
     fence_memory memory{};  ///< its default_transaction_read_only before
     /// Functions that PUBLIC could execute before, as GRANT takes them, by database.
     std::map<std::string, std::vector<std::string>> revoked{};
+
+    /// What it means for sessions while it stands.
+    proxy::forced_access access() const {
+        return means == read_only_means::user ? proxy::forced_access::restricted
+                                              : proxy::forced_access::guarded;
+    }
 
     friend bool operator==(const read_only_record&, const read_only_record&) = default;
 };

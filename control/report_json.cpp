@@ -206,6 +206,7 @@ json::object session_json(const proxy::session_info& session) {
         {"waits", session.waits},
         {"admitted", session.is_admitted},
         {"canary", session.is_canary},
+        {"restricted", session.is_restricted},
         {"user", session.user},
         {"database", session.database},
         {"application", session.application},

@@ -101,11 +101,60 @@ result<proxy::tls_context::pointer> rules_of(const backend_config& backend) {
     return proxy::tls_context::for_backend(backend.tls.rules(backend.address.host));
 }
 
-using shared_login = std::shared_ptr<const proxy::fixed_login>;
+/// Backends keep their places, resolved or not.
+result<void> resolve_backends(
+    const service_config& service, proxy::service_settings& settings, resolved_service& resolved
+) {
+    for (const backend_config& backend : service.backends) {
+        auto endpoints = proxy::resolve(backend.address.host, backend.address.port);
+        if (!endpoints) {
+            resolved.unresolved.push_back(backend.name + ": " + endpoints.error().message);
+        }
+        auto rules = rules_of(backend);
+        if (!rules) {
+            return rules.error();
+        }
+        auto login = read_login(backend, backend.login);
+        if (!login) {
+            return login.error();
+        }
+        auto read_only_login = read_login(backend, backend.read_only_login);
+        if (!read_only_login) {
+            return read_only_login.error();
+        }
+        settings.backends.push_back(
+            {.name = backend.name,
+             .endpoints = endpoints ? *endpoints : std::vector<proxy::endpoint>(),
+             .tls = std::move(*rules),
+             .login = std::move(*login),
+             .read_only_login = std::move(*read_only_login),
+             .dbname = backend.dbname,
+             .binding = backend.binding,
+             .send_proxy = backend.send_proxy}
+        );
+    }
+    return {};
+}
 
-/// Null where sessions log in as their clients.
-result<shared_login> login_of(const backend_config& backend) {
-    const backend_login_config& login = backend.login;
+/// What means the same on both sides.
+void copy_values(const service_config& service, proxy::service_settings& settings) {
+    settings.max_connections = service.max_connections;
+    settings.client_address = service.client_address;
+    settings.failed_logins_max = service.limits.failed_logins;
+    settings.unknown_cancels_max = service.limits.unknown_cancels;
+    settings.moves_in_flight = service.moves_in_flight;
+    settings.pins_defined_currval = service.pins.currval == currval_policy::defined;
+    settings.connect_timeout = service.connect_timeout;
+    settings.login_timeout = service.login_timeout;
+    settings.hold_timeout = service.hold.timeout;
+    settings.notice_after = service.hold.notice_after;
+}
+
+}  // namespace
+
+result<std::shared_ptr<const proxy::fixed_login>>
+read_login(const backend_config& backend, const backend_login_config& login) {
+    using shared_login = std::shared_ptr<const proxy::fixed_login>;
     if (login.user.empty()) {
         return shared_login();
     }
@@ -131,52 +180,6 @@ result<shared_login> login_of(const backend_config& backend) {
     }
     return shared_login(std::move(made));
 }
-
-/// Backends keep their places, resolved or not.
-result<void> resolve_backends(
-    const service_config& service, proxy::service_settings& settings, resolved_service& resolved
-) {
-    for (const backend_config& backend : service.backends) {
-        auto endpoints = proxy::resolve(backend.address.host, backend.address.port);
-        if (!endpoints) {
-            resolved.unresolved.push_back(backend.name + ": " + endpoints.error().message);
-        }
-        auto rules = rules_of(backend);
-        if (!rules) {
-            return rules.error();
-        }
-        auto login = login_of(backend);
-        if (!login) {
-            return login.error();
-        }
-        settings.backends.push_back(
-            {.name = backend.name,
-             .endpoints = endpoints ? *endpoints : std::vector<proxy::endpoint>(),
-             .tls = std::move(*rules),
-             .login = std::move(*login),
-             .dbname = backend.dbname,
-             .binding = backend.login.binding,
-             .send_proxy = backend.send_proxy}
-        );
-    }
-    return {};
-}
-
-/// What means the same on both sides.
-void copy_values(const service_config& service, proxy::service_settings& settings) {
-    settings.max_connections = service.max_connections;
-    settings.client_address = service.client_address;
-    settings.failed_logins_max = service.limits.failed_logins;
-    settings.unknown_cancels_max = service.limits.unknown_cancels;
-    settings.moves_in_flight = service.moves_in_flight;
-    settings.pins_defined_currval = service.pins.currval == currval_policy::defined;
-    settings.connect_timeout = service.connect_timeout;
-    settings.login_timeout = service.login_timeout;
-    settings.hold_timeout = service.hold.timeout;
-    settings.notice_after = service.hold.notice_after;
-}
-
-}  // namespace
 
 result<resolved_service> resolve_service(
     const service_config& service,

@@ -28,6 +28,10 @@ struct service_askers {
     std::shared_ptr<proxy::operator_console> console{};
 };
 
+/// With its password; null without a user. Fails where the password cannot be read.
+result<std::shared_ptr<const proxy::fixed_login>>
+read_login(const backend_config& backend, const backend_login_config& login);
+
 /// Resolves names, which takes as long as the resolver takes, and reads the users, which takes some
 /// milliseconds for each plain password where clients are asked for SCRAM. A listen address that
 /// cannot be resolved, users and certificates that cannot be read are failures; backends keep their

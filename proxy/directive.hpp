@@ -55,6 +55,8 @@ struct session_info {
     bool is_guarded = false;                ///< forced read-only has reached it
     bool is_canary = false;                 ///< belongs on the canary's backend
     bool is_astray = false;                 ///< is elsewhere than the canary, or its end, wants it
+    bool is_restricted = false;             ///< logged in as its backend's read_only_user
+    bool awaits_login = false;              ///< should have that login, or should not, any more
     bool is_encrypted = false;              ///< TLS between the client and the proxy
     std::string_view replication = "none";  ///< or logical, physical: what the startup asks for
     std::uint64_t moves = 0;                ///< backend connections it has left behind

@@ -184,7 +184,7 @@ result<void> engine::start(std::uint32_t workers, std::vector<service_start> ser
         parts_->gates.push_back(s.gate_open);
         parts_->admitted.push_back(std::make_shared<const admission>(s.admitted));
         const shard::gate_start gate{
-            s.gate_open, s.read_only, s.takes_clients, parts_->admitted.back(), s.canary};
+            s.gate_open, s.access, s.takes_clients, parts_->admitted.back(), s.canary};
         for (const auto& w : parts_->workers) {
             w->set_peers(parts_->workers);
             w->add_service(
@@ -267,9 +267,9 @@ void engine::admit(service_id service, admission who) {
     parts_->on_all(service, [&](shard& s) { s.admit(shared); });
 }
 
-void engine::set_read_only(service_id service, bool on) {
-    parts_->on_all(service, [on](shard& s) {
-        s.set_read_only(on);
+void engine::force_access(service_id service, forced_access to) {
+    parts_->on_all(service, [to](shard& s) {
+        s.force_access(to);
         s.publish_now();
     });
 }

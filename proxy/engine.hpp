@@ -35,7 +35,7 @@ public:
         route at;               ///< from the journal
         bool gate_open = true;  ///< false: clients are accepted and held until open_gate()
         admission admitted{};   ///< whom an open gate lets through
-        bool read_only = false;
+        forced_access access = forced_access::none;
         bool takes_clients = true;
         std::shared_ptr<const canary_route> canary{};  ///< null: none
     };
@@ -80,7 +80,7 @@ public:
     /// that could write; those in a transaction are guarded from their next boundary on, and
     /// progress().unguarded tells how many of them are left. Ending it takes effect at each
     /// session's next boundary.
-    void set_read_only(service_id service, bool on);
+    void force_access(service_id service, forced_access to);
 
     // --- observing --------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ task<bool> session::act_at_boundary() {
     const bool unchanged = captured_requests_ == pump_.requests();
     if (!is_held()) {
         if (!shard_.order() && shard_.settings().move_every != 0) {
-            const place here{leg_->backend, leg_->is_canary, leg_->is_read_only};
+            const place here = place_of(*leg_);
             co_await move_in_place(here);
             if (is_held()) {
                 co_return true;  // since then

@@ -30,6 +30,7 @@ struct leg {
     std::string key;
     bool is_canary = false;          ///< was opened for the canary, see canary_route
     bool is_read_only = false;       ///< only a guarded session may use it
+    bool is_restricted = false;      ///< logs in as the backend's read_only_login
     bool asked_credentials = false;  ///< the backend wanted more than `trust`
     bool dead = false;               ///< seen to be closed or out of step
     parameter_set reported;

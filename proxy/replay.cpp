@@ -204,6 +204,16 @@ bool may_set_as_is(
 
 }  // namespace
 
+session_image with_login(session_image image, std::string_view from, std::string_view to) {
+    if (image.session_user == from) {
+        if (image.current_user == from && image.role == "none") {
+            image.current_user = to;
+        }
+        image.session_user = to;
+    }
+    return image;
+}
+
 result<replay_plan> plan_replay(const session_image& image, const replay_target& target) {
     additions all;
     all.locks = image.locks;

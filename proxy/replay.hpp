@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace pgsluice::proxy {
 
@@ -23,6 +24,10 @@ struct replay_target {
     /// Session settings that are not the client's: set by the proxy itself on the old leg.
     std::span<const std::string> skipped_settings = {};
 };
+
+/// The image as a session of `to` would have it, of one that has logged in as `from` and has set no
+/// other session authorization.
+session_image with_login(session_image image, std::string_view from, std::string_view to);
 
 /// What to send. `before_promotion` may run while the new server is still a hot standby;
 /// `after_promotion` is empty unless the target is in recovery and the session listens.

@@ -44,10 +44,19 @@ struct backend_target {
     std::vector<endpoint> endpoints;
     tls_context::pointer tls{};                  ///< null: plain
     std::shared_ptr<const fixed_login> login{};  ///< null: each session's is its client's own
-    std::string dbname{};                        ///< empty: what the client asks for
+    /// What sessions have instead while they are forced_access::restricted; null: there is none.
+    std::shared_ptr<const fixed_login> read_only_login{};
+    std::string dbname{};  ///< empty: what the client asks for
     protocol::channel_binding binding = protocol::channel_binding::prefer;
     /// What each of its connections begins with: for whom it is.
     protocol::proxy_version send_proxy = protocol::proxy_version::none;
+};
+
+/// What keeps the sessions of a service from writing.
+enum class forced_access : std::uint8_t {
+    none,        ///< nothing does
+    guarded,     ///< the read-only guard
+    restricted,  ///< a login that may only read; the guard until a session has it
 };
 
 /// How a client shows who it is.

@@ -180,7 +180,8 @@ task<void> session::relay() {
         pump_.close();
     }
     if (!is_misplaced() || reconnect_ == reconnect_stage::none) {
-        follow_canary();  // it may have changed during the login
+        follow_place(
+        );  // it may have changed during the login, which may not be the one it should have
     }
     guard_from_start();
     pump_.read_load(shard_.load());
@@ -369,7 +370,7 @@ session_info session::info() const {
     row.is_admitted = inside_;
     row.is_guarded = is_guarded();
     row.is_canary = place_now().is_canary;
-    row.is_astray = is_astray();
+    row.is_restricted = leg_ && leg_->is_restricted;
     row.is_encrypted = client_.is_secure();
     row.is_to_reconnect = is_to_reconnect();
     row.is_draining = is_draining() && !farewell_;
@@ -392,6 +393,8 @@ session_info session::info() const {
     if (leg_ && early_phase_ == session_phase::idle) {
         row.backend = shard_.settings().backends[leg_->backend].name;
         row.backend_pid = leg_->pid;
+        row.is_astray = !ending_ && is_elsewhere();
+        row.awaits_login = !ending_ && has_other_login();
     }
     return row;
 }

@@ -97,14 +97,16 @@ public:
     bool waits_to_ask() const noexcept;
     void ask_old_server();
     bool held_back() const noexcept { return held_back_; }
-    bool is_guarded() const noexcept { return pump_.guarded(); }
+    /// Whatever its client sends next writes nothing.
+    bool is_guarded() const noexcept { return pump_.guarded() || (leg_ && leg_->is_restricted); }
     bool has_turn() const noexcept { return has_turn_; }
     bool awaits_reconnect() const noexcept {
         return reconnect_ == reconnect_stage::due || reconnect_ == reconnect_stage::granted;
     }
     bool is_to_reconnect() const noexcept { return reconnect_ != reconnect_stage::none; }
     bool is_draining() const noexcept { return drained_with_.has_value(); }
-    /// It is not where the canary wants it, and is on its way or still has to be guarded there.
+    /// It is not where the canary wants it, or has not the login it should have, and is on its way;
+    /// or it still has to be guarded there.
     bool is_following() const noexcept;
     /// Talks to the console; in its startup phase to everybody else.
     bool is_console() const noexcept { return is_console_; }
@@ -126,9 +128,8 @@ public:
     void end_drain();
     /// True if it is to have a fresh connection from now on: grant_reconnect() follows.
     bool reconnect();
-    void grant_reconnect();    ///< its turn
-    void canary_changed();     ///< where it belongs may be another backend
-    void read_only_changed();  ///< forced read-only was switched on or off
+    void grant_reconnect();  ///< its turn
+    void place_changed();    ///< the canary or the forced access is another one
     void read_load(load_readings* sum) { pump_.read_load(sum); }
     void order_given();
     /// Queues it to be captured again if it has done something since; true if it has.
@@ -206,9 +207,10 @@ private:
         bool is_fixed = true;  ///< nobody but the backend's own login; else the client's
     };
     std::optional<stand_in>
-    stand_in_at(const service_settings& settings, std::uint32_t backend) const;
+    stand_in_at(const service_settings& settings, std::uint32_t backend, bool is_restricted) const;
     task<void> tell_login_failed(login_failure what, std::string where);
     task<bool> connect_leg(std::shared_ptr<const service_settings> settings);
+    std::string login_user_of(const leg& l) const;
     task<bool> look_up_secret(std::shared_ptr<const service_settings> settings);
     const protocol::user_secret* listed_secret(const service_settings& settings) const;
     std::string give_key(std::int32_t pid, const std::string& real_key);
@@ -232,17 +234,20 @@ private:
     hold_reason held_by() const noexcept;
     steady_time next_hold_deadline() const;
 
-    // session_canary.cpp: which backend is the session's
+    // session_place.cpp: which backend is the session's, and with which login
     struct place {
         std::uint32_t backend = 0;  ///< index into service_settings::backends
         bool is_canary = false;
         bool is_read_only = false;
+        bool is_restricted = false;
     };
     place place_now() const noexcept;
+    place place_of(const leg& l) const noexcept;
     void look_up_canary() noexcept;
+    bool is_elsewhere() const noexcept;
     bool is_misplaced() const noexcept;
-    bool is_astray() const noexcept;
-    void follow_canary();
+    bool has_other_login() const noexcept;
+    void follow_place();
     task<bool> connect_canary(std::shared_ptr<const service_settings> settings);
 
     // session_guard.cpp: forced read-only
@@ -323,7 +328,7 @@ private:
     steady_time waiting_since_{};
     bool inside_;             ///< source_ is in the admitted set, as last looked up
     bool in_canary_ = false;  ///< source_ is in the canary's set, as last looked up
-    bool strays_ = false;     ///< was to move, or could not, because of the canary
+    bool strays_ = false;     ///< was to move, or could not, because of its place
     bool held_back_ = false;  ///< parks although the gate is open: hold_if_long()
     std::optional<farewell> farewell_;
     std::optional<farewell> drained_with_;  ///< what it is told at its next boundary

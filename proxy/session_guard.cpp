@@ -46,21 +46,16 @@ script statements_request() {
 }  // namespace
 
 bool session::must_be_guarded() const noexcept {
-    return shard_.read_only() || (leg_ && leg_->is_read_only);
+    if (!leg_) {
+        return shard_.read_only();
+    }
+    const bool is_open = shard_.read_only() && !(shard_.restricts() && leg_->is_restricted);
+    return is_open || leg_->is_read_only;
 }
 
 bool session::guard_due() const noexcept {
     return early_phase_ == session_phase::idle && !ending_ &&
            pump_.guarded() != must_be_guarded() && (!pump_.guarded() || pump_.may_unguard());
-}
-
-void session::read_only_changed() {
-    if (guard_due()) {
-        gate_closed();
-        wait_.notify();
-    } else {
-        go_on();
-    }
 }
 
 protocol::text_rules session::text_rules_now() const {

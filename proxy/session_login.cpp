@@ -174,22 +174,29 @@ void session::keep_keys(
     }
 }
 
-std::optional<session::stand_in>
-session::stand_in_at(const service_settings& settings, std::uint32_t backend) const {
+std::optional<session::stand_in> session::stand_in_at(
+    const service_settings& settings, std::uint32_t backend, bool is_restricted
+) const {
     const backend_target& target = settings.backends[backend];
-    if (!target.login && target.dbname.empty()) {
+    const auto& login = is_restricted ? target.read_only_login : target.login;
+    if (!login && target.dbname.empty()) {
         return std::nullopt;
     }
-    stand_in other{*startup_, known_, target.login != nullptr};
-    if (target.login) {
-        other.startup = other.startup.as_user(target.login->user);
+    stand_in other{*startup_, known_, login != nullptr};
+    if (login) {
+        other.startup = other.startup.as_user(login->user);
         other.known = {};
-        other.known.password = target.login->password;
+        other.known.password = login->password;
     }
     if (!target.dbname.empty()) {
         other.startup = other.startup.with_database(target.dbname);
     }
     return other;
+}
+
+std::string session::login_user_of(const leg& l) const {
+    const auto other = stand_in_at(shard_.settings(), l.backend, l.is_restricted);
+    return std::string(other ? other->startup.user() : startup_->user());
 }
 
 /// `where` names what failed behind the proxy; without it the words are for a client that has not
@@ -233,6 +240,7 @@ task<bool> session::connect_leg(std::shared_ptr<const service_settings> settings
     leg_ = std::make_unique<leg>(shard_.home().loop());
     leg_->backend = shard_.at().backend;
     leg_->preface = preface_for(target);
+    leg_->is_restricted = place_now().is_restricted && is_proven_;
     const auto opened = co_await open_leg(*leg_, wait_, target, settings->connect_timeout);
     if (opened) {
         co_return true;
@@ -267,7 +275,7 @@ task<bool> session::log_in_client() {
     if (!connected) {
         co_return false;
     }
-    auto other = stand_in_at(*settings, leg_->backend);
+    auto other = stand_in_at(*settings, leg_->backend, leg_->is_restricted);
     const bool is_fixed = other && other->is_fixed;
     if (is_fixed && !is_proven_) {
         login_failure what{.why = refusal::nobody_asked(*settings, leg_->backend)};

@@ -1,7 +1,8 @@
-// To a fresh connection of a session's own backend, or of the one that the canary gives it, when an
-// operator asks for it or, for testing.move_every, all the time: through the same steps that a
-// cutover takes.
+// To a fresh connection of a session's own backend, or of the place it belongs in, when an operator
+// asks for it or, for testing.move_every, all the time: through the same steps that a cutover
+// takes.
 
+#include "proxy/replay.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
@@ -49,7 +50,7 @@ task<void> session::renew_leg() {
         pins_ = std::move(why_not);
     }
     if (leg_ && reconnect_ == reconnect_stage::none) {
-        follow_canary();  // which may have changed meanwhile
+        follow_place();  // which may have changed meanwhile
     }
     if (shard_.order() && !ending_) {
         order_given();  // it came meanwhile
@@ -97,6 +98,11 @@ task<std::vector<pin_reason>> session::move_to_fresh_leg(place to) {
     spare_ = std::make_unique<spare_leg>(shard_.home().loop());
     spare_->line->is_canary = to.is_canary;
     spare_->line->is_read_only = to.is_read_only;
+    spare_->line->is_restricted = to.is_restricted;
+    if (to.is_restricted != leg_->is_restricted) {
+        *image_ =
+            with_login(std::move(*image_), login_user_of(*leg_), login_user_of(*spare_->line));
+    }
     in_exchange_ = true;
     const steady_time begun = reactor::now();
     auto why_not = co_await prepare_spare(*spare_, to.backend, false);

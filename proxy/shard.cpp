@@ -31,8 +31,7 @@ shard::shard(
 )
     : worker_(home), service_(shared), settings_(std::move(settings)), route_(at),
       gate_open_(gate.is_open), admitted_(std::move(gate.admitted)),
-      canary_(std::move(gate.canary)), read_only_(gate.is_read_only),
-      takes_clients_(gate.takes_clients) {
+      canary_(std::move(gate.canary)), access_(gate.access), takes_clients_(gate.takes_clients) {
     PGSLUICE_ASSERT(admitted_ != nullptr);
 }
 
@@ -157,14 +156,19 @@ void shard::set_canary(std::shared_ptr<const canary_route> to) {
     canary_rests_until_ = {};
     reconnects_ = strays_ = true;
     begin_moves();
-    for_each([](session& s) { s.canary_changed(); });
+    for_each([](session& s) { s.place_changed(); });
     changed();
 }
 
-void shard::set_read_only(bool on) {
-    read_only_ = on;
-    guards_ = on;
-    for_each([](session& s) { s.read_only_changed(); });
+void shard::force_access(forced_access to) {
+    const bool moves_some = restricts() != (to == forced_access::restricted);
+    access_ = to;
+    guards_ = read_only();
+    if (moves_some) {
+        reconnects_ = strays_ = true;
+        begin_moves();
+    }
+    for_each([](session& s) { s.place_changed(); });
     changed();
 }
 

@@ -35,7 +35,7 @@ public:
     /// What the gate lets through at the start.
     struct gate_start {
         bool is_open = true;
-        bool is_read_only = false;
+        forced_access access = forced_access::none;
         bool takes_clients = true;
         std::shared_ptr<const admission> admitted;
         std::shared_ptr<const canary_route> canary;
@@ -68,9 +68,11 @@ public:
     bool canary_rests() const noexcept { return reactor::now() < canary_rests_until_; }
     /// Some session has to be reconnected.
     void has_reconnects() noexcept { reconnects_ = changed_ = true; }
-    /// No session may begin new work without a guard.
-    bool read_only() const noexcept { return read_only_; }
-    void set_read_only(bool on);
+    /// No session may begin new work that writes.
+    bool read_only() const noexcept { return access_ != forced_access::none; }
+    /// Sessions log in with what may only read, where their backend has that.
+    bool restricts() const noexcept { return access_ == forced_access::restricted; }
+    void force_access(forced_access to);
     /// Parks the sessions whose work is long; everybody else goes on. open_gate() releases them.
     void hold_long(milliseconds threshold);
     std::size_t drain(const drain_filter& which, const farewell& last_words);
@@ -169,10 +171,10 @@ private:
     std::shared_ptr<const admission> admitted_;   ///< never null
     std::shared_ptr<const canary_route> canary_;  ///< null: none
     steady_time canary_rests_until_{};
-    bool read_only_;
+    forced_access access_;
     bool guards_ = false;   ///< some session still has to get its guard
     bool follows_ = false;  ///< some session has not left the old server yet
-    bool strays_ = false;   ///< some session is not yet where the canary wants it
+    bool strays_ = false;   ///< some session is not yet where, or who, it should be
     bool drains_ = false;
     bool reconnects_ = false;  ///< some session waits for its turn, or has it
     bool takes_clients_;

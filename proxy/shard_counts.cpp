@@ -75,7 +75,7 @@ service_progress shard::count() const {
         sum.draining += s->is_draining() ? 1 : 0;
         sum.to_reconnect += s->is_to_reconnect() ? 1 : 0;
         sum.to_follow += s->is_following() ? 1 : 0;
-        sum.unguarded += read_only_ && !s->is_guarded() && phase != session_phase::login ? 1 : 0;
+        sum.unguarded += read_only() && !s->is_guarded() && phase != session_phase::login ? 1 : 0;
         sum.long_running += holds_long_ && may_be_long && !is_parked ? 1 : 0;
         sum.to_switch += s->switching() ? 1 : 0;
         sum.to_cross += s->crossing() ? 1 : 0;

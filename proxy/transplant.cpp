@@ -262,7 +262,7 @@ task<std::vector<pin_reason>> session::log_in_spare(spare_leg& s, std::uint32_t 
         shard_counters::bump(shard_.counters().connects_failed);
         co_return unready(target.name, opened.error());
     }
-    auto other = stand_in_at(*settings, backend);
+    auto other = stand_in_at(*settings, backend, s.line->is_restricted);
     const protocol::StartupMessage& startup = other ? other->startup : *startup_;
     protocol::credentials& known = other ? other->known : known_;
     const std::string user(startup.user());
@@ -283,9 +283,8 @@ session::replay_on(spare_leg& s, const session_image& image, bool in_recovery) {
     if (!types) {
         co_return one_reason(pin_code::unknown_type, types.error().message);
     }
-    const auto& fixed = shard_.settings().backends[s.line->backend].login;
     const replay_target target{
-        .login_user = fixed ? fixed->user : std::string(startup_->user()),
+        .login_user = login_user_of(*s.line),
         .server_version_num = version_number(*s.line),
         .in_recovery = in_recovery,
         .types = &*types,

@@ -58,7 +58,8 @@ def test_fence_comes_with_an_admin_login_and_goes_with_off(proxy, server):
     assert not is_fenced(server)
     assert on(proxy)["fence"] == "default"
     assert is_fenced(server)
-    assert proxy.status()["read_only"] == {"state": "on", "fence": "default", "fenced": "blue"}
+    assert proxy.status()["read_only"] == {
+        "state": "on", "by": "guard", "fence": "default", "fenced": "blue"}
     proxy.ctl("readonly", "off")
     assert not is_fenced(server) and proxy.status()["read_only"] is None
     assert server.value("SELECT count(*) FROM pg_file_settings WHERE "

@@ -39,7 +39,7 @@ def test_the_first_start_is_read_only_and_later_ones_go_by_the_journal(server):
 
 def test_the_fence_can_be_added_to_a_start_without_one(server):
     with Sluice({"blue": server}, service={"access": "read-only"}) as proxy:
-        assert proxy.status()["read_only"] == {"state": "on", "fence": "none"}
+        assert proxy.status()["read_only"] == {"state": "on", "by": "guard", "fence": "none"}
         proxy.ctl("readonly", "on", "--fence", "default")
         assert server.value("SHOW default_transaction_read_only") == "on"
         proxy.ctl("readonly", "off")

@@ -36,14 +36,16 @@ TEST(ConfigAccess, LimitsHaveDefaults) {
 TEST(ConfigAccess, IsPrintedAsItIsRead) {
     const config_outcome outcome = parse_config(service_with(
         "    auth: {method: trust}\n    limits: {failed_logins: 5, unknown_cancels: 0}\n",
-        ", user: pool, password_env: POOL, channel_binding: disable"
+        ", user: pool, password_env: POOL, channel_binding: disable, read_only_user: reader, "
+        "read_only_password_env: READER"
     ));
     ASSERT_TRUE(outcome.value.has_value());
     const service_config& service = outcome.value->services[0];
     EXPECT_EQ(service.limits, (limits_config{.failed_logins = 5, .unknown_cancels = 0}));
     EXPECT_EQ(service.backends[0].login.user, "pool");
     EXPECT_EQ(service.backends[0].login.password_env, "POOL");
-    EXPECT_EQ(service.backends[0].login.binding, protocol::channel_binding::disable);
+    EXPECT_EQ(service.backends[0].read_only_login, (backend_login_config{"reader", "READER", ""}));
+    EXPECT_EQ(service.backends[0].binding, protocol::channel_binding::disable);
     EXPECT_EQ(parse_config(print_config(*outcome.value)).value, outcome.value);
 }
 
@@ -94,6 +96,11 @@ TEST(ConfigAccess, WhatCannotBeMeantIsRefused) {
     } rows[] = {
         {"", ", user: pool", "f:5:30: services.app.backends.blue.user lets in clients whom"},
         {trust, ", password_env: P", "password_env has no effect, expected \"user\""},
+        {trust,
+         ", read_only_password_env: P",
+         "read_only_password_env has no effect, expected \"read_only_user\""},
+        {trust, ", read_only_user: a, read_only_password_file: /nowhere", "/nowhere"},
+        {trust, ", user: a, read_only_user: a", "read_only_user is the same role as user"},
         {trust,
          ", user: a, password_env: P, password_file: /nowhere",
          "has both \"password_env\" and \"password_file\""},

@@ -209,7 +209,15 @@ TEST(ServiceState, TheLastWordOnReadOnlyCounts) {
     EXPECT_EQ(found.fence, read_only_fence::settings);
     EXPECT_EQ(found.backend, "blue");
     EXPECT_THAT(found.revoked.at("app"), testing::ElementsAre("lo_creat(integer)"));
+    EXPECT_EQ(found.access(), proxy::forced_access::guarded);
     EXPECT_EQ(decode_read_only(encode_read_only(found)).value(), found);
+    read_only_record by_user = found;
+    by_user.means = read_only_means::user;
+    EXPECT_EQ(by_user.access(), proxy::forced_access::restricted);
+    EXPECT_EQ(decode_read_only(encode_read_only(by_user)).value(), by_user);
+    boost::json::object unknown = encode_read_only(by_user);
+    unknown["means"] = "prayer";
+    EXPECT_THAT(decode_read_only(unknown).error().message, HasSubstr("no means"));
     s.add("readonly", {{"state", "off"}, {"fence", "none"}});
     EXPECT_EQ(state_of(s.records()).read_only, read_only_record{});
     EXPECT_THAT(error_of(first_start().add("readonly")), HasSubstr("no state or fence"));

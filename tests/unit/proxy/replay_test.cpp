@@ -64,6 +64,20 @@ std::vector<std::string> items(const script& of) {
     return all;
 }
 
+TEST(Replay, AnImageMayBelongToAnotherLogin) {
+    session_image own;
+    own.session_user = own.current_user = "alice";
+    own.role = "none";
+    const session_image other = with_login(own, "alice", "reader");
+    EXPECT_EQ(other.session_user, "reader");
+    EXPECT_EQ(other.current_user, "reader");
+    EXPECT_EQ(with_login(other, "reader", "alice"), own);
+    EXPECT_EQ(with_login(own, "bob", "reader"), own);
+    const session_image in_role = with_login(rich(), "su", "reader");
+    EXPECT_EQ(in_role.session_user, "reader");
+    EXPECT_EQ(in_role.current_user, "r");
+}
+
 TEST(PlanReplay, GoesInTheOrderOfTheFacts) {
     const auto plan = plan_replay(rich(), target());
     ASSERT_TRUE(plan);

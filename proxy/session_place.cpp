@@ -1,5 +1,7 @@
-// Which backend a session belongs on: the route's or, by its client's address, the canary's. Asked
-// when it gets a backend and whenever the canary changes; who lives then moves as by reconnect().
+// Which backend a session belongs on, the route's or, by its client's address, the canary's; and
+// with which login, its own or, while the service is forced read-only by one, the backend's
+// read_only_user. Asked when it gets a backend and whenever one of these changes; who lives then
+// moves as by reconnect().
 
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
@@ -18,10 +20,17 @@ constexpr std::chrono::seconds canary_rest{5};
 
 session::place session::place_now() const noexcept {
     const canary_route* const other = shard_.canary();
-    if (other == nullptr || !in_canary_) {
-        return {shard_.at().backend, false, false};
+    place there{.backend = shard_.at().backend};
+    if (other != nullptr && in_canary_) {
+        there = {.backend = other->backend, .is_canary = true, .is_read_only = other->is_read_only};
     }
-    return {other->backend, true, other->is_read_only};
+    const auto& backends = shard_.settings().backends;
+    there.is_restricted = shard_.restricts() && backends[there.backend].read_only_login;
+    return there;
+}
+
+session::place session::place_of(const leg& l) const noexcept {
+    return {l.backend, l.is_canary, l.is_read_only, l.is_restricted};
 }
 
 /// Whoever replicates, replicates the route.
@@ -31,13 +40,17 @@ void session::look_up_canary() noexcept {
         other != nullptr && !startup_->wants_replication() && other->from.contains(source_);
 }
 
-bool session::is_misplaced() const noexcept {
+bool session::is_elsewhere() const noexcept {
     const place there = place_now();
     return leg_ && (there.is_canary || leg_->is_canary) && there.backend != leg_->backend;
 }
 
-bool session::is_astray() const noexcept {
-    return early_phase_ == session_phase::idle && !ending_ && is_misplaced();
+bool session::has_other_login() const noexcept {
+    return leg_ && place_now().is_restricted != leg_->is_restricted;
+}
+
+bool session::is_misplaced() const noexcept {
+    return is_elsewhere() || has_other_login();
 }
 
 bool session::is_following() const noexcept {
@@ -48,14 +61,14 @@ bool session::is_following() const noexcept {
     return is_on_its_way || (leg_->is_read_only && !pump_.guarded());
 }
 
-void session::canary_changed() {
+void session::place_changed() {
     const bool has_begun =
         early_phase_ == session_phase::idle || early_phase_ == session_phase::login;
     if (!has_begun || ending_ || !leg_) {
         return;  // looks when it gets its backend
     }
     look_up_canary();
-    follow_canary();
+    follow_place();
     if (guard_due()) {
         gate_closed();
         wait_.notify();
@@ -64,8 +77,8 @@ void session::canary_changed() {
     }
 }
 
-/// Begins to move if it is on the wrong backend; what it waits for otherwise is over.
-void session::follow_canary() {
+/// Begins to move if it is in the wrong place; what it waits for otherwise is over.
+void session::follow_place() {
     if (is_misplaced()) {
         strays_ = true;
         if (reconnect()) {
@@ -98,6 +111,7 @@ task<bool> session::connect_canary(std::shared_ptr<const service_settings> setti
         leg_->preface = preface_for(target);
         leg_->is_canary = true;
         leg_->is_read_only = there.is_read_only;
+        leg_->is_restricted = there.is_restricted && is_proven_;
         const auto opened = co_await open_leg(*leg_, wait_, target, settings->connect_timeout);
         if (opened) {
             co_return true;

@@ -1,0 +1,169 @@
+// `readonly on --by user`: what differs where a login of the server's, its read_only_user, keeps
+// sessions from writing instead of the guard. They have the guard until they have that login, and
+// for good where they cannot have it.
+#include "control/operations.hpp"
+#include "control/read_only_role.hpp"
+#include "control/report_json.hpp"
+#include "control/settings.hpp"
+#include "control/steps.hpp"
+
+#include <boost/json/array.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+namespace pgsluice::control {
+namespace {
+
+namespace json = boost::json;
+using clock = limits::clock;
+using std::chrono::milliseconds;
+
+using session_list = std::vector<proxy::session_info>;
+
+bool awaits_login(const proxy::session_info& session) {
+    return session.awaits_login;
+}
+
+std::size_t count(const session_list& sessions, bool (*wanted)(const proxy::session_info&)) {
+    return static_cast<std::size_t>(std::count_if(sessions.begin(), sessions.end(), wanted));
+}
+
+json::array late_rows(const session_list& sessions) {
+    const auto rows = session_rows(sessions, awaits_login);
+    return json::array(rows.begin(), rows.end());
+}
+
+/// Where the role is looked at: every database that a session is in now, else where it would be.
+std::vector<std::string> databases_in_use(
+    const service_config& service, const backend_config& backend, const session_list& sessions
+) {
+    if (!backend.dbname.empty()) {
+        return {backend.dbname};
+    }
+    std::set<std::string> names;
+    for (const proxy::session_info& session : sessions) {
+        if (!session.backend.empty()) {
+            names.insert(session.database);
+        }
+    }
+    if (names.empty()) {
+        names.insert(service.admin.dbname.empty() ? "postgres" : service.admin.dbname);
+    }
+    return {names.begin(), names.end()};
+}
+
+}  // namespace
+
+/// Nothing if the route's backend has one, it lets the role in and the role has no right to write.
+std::optional<outcome> service_operations::refused_read_only_user(const limits& until) {
+    const config_pointer service = settings();
+    const backend_config& backend = service->backends[traffic_.current_route().backend];
+    const auto login = read_login(backend, backend.read_only_login);
+    if (!login) {
+        return outcome::of(exit_code::failed, login.error().message);
+    }
+    if (*login == nullptr) {
+        return outcome::of(
+            exit_code::usage, "backend " + backend.name + " has no read_only_user, expected one"
+        );
+    }
+    const auto databases = databases_in_use(*service, backend, traffic_.sessions());
+    const auto rights = find_rights_to_write(*service, backend, **login, databases, until);
+    if (!rights) {
+        return outcome_of(rights.error());
+    }
+    if (rights->empty()) {
+        return std::nullopt;
+    }
+    return outcome::of(
+        exit_code::refused,
+        fmt::format(
+            "role {} may write on {}: {}; revoke that, or use --by guard",
+            (*login)->user,
+            backend.name,
+            fmt::join(*rights, ", ")
+        ),
+        {{"rights", json::array(rights->begin(), rights->end())}}
+    );
+}
+
+/// From the one to the other while the service is read-only, which it stays all the time.
+outcome service_operations::change_read_only_means(
+    const read_only_record& now,
+    read_only_means to,
+    const request& given,
+    const limits& until,
+    const progress_sink& tell
+) {
+    read_only_record next = now;
+    next.means = to;
+    if (auto noted = note_read_only(next, given.asked_by); !noted) {
+        return outcome::of(exit_code::failed, noted.error().message);
+    }
+    around_.engine.force_access(id_, next.access());
+    wait_followed("readonly", until.deadline, tell);
+    json::object result{
+        {"access", "read-only"}, {"by", to_string(to)}, {"fence", to_string(next.fence)}};
+    add_logins(result);
+    return outcome::done(std::move(result));
+}
+
+/// How many have the login, and who still has another than it should have.
+void service_operations::add_logins(json::object& result) const {
+    const auto sessions = around_.engine.sessions(id_);
+    const auto has_login = [](const proxy::session_info& each) {
+        return each.is_restricted;
+    };
+    result["restricted"] = count(sessions, has_login);
+    result["left"] = late_rows(sessions);
+}
+
+/// After `off`: whoever still has the login cannot write yet.
+outcome service_operations::own_logins_outcome(milliseconds waited) {
+    json::object result{{"access", "read-write"}};
+    add_logins(result);
+    result["waited_ms"] = waited.count();
+    const std::size_t left = count(around_.engine.sessions(id_), awaits_login);
+    if (left == 0) {
+        return outcome::done(std::move(result));
+    }
+    return outcome::of(
+        exit_code::deadline,
+        "access is read-write, but " + counted(left, "session") +
+            " could not go back to the login before yet",
+        std::move(result)
+    );
+}
+
+/// A cutover and its like carry sessions over as who they are.
+std::optional<outcome> service_operations::refused_by_read_only_user() const {
+    const read_only_record now = read_only_now();
+    if (now.state == read_only_state::on && now.means == read_only_means::user) {
+        return outcome::of(
+            exit_code::refused,
+            "sessions are read-only by a login; first give readonly on --by guard, or readonly off"
+        );
+    }
+    const auto sessions = around_.engine.sessions(id_);
+    const std::size_t left = count(sessions, awaits_login);
+    if (left == 0) {
+        return std::nullopt;
+    }
+    return outcome::of(
+        exit_code::refused,
+        counted(left, "session") + " could not go back from a read-only login yet; wait, or kill "
+                                   "them",
+        {{"left", late_rows(sessions)}}
+    );
+}
+
+/// Null unless some session is not, or need not be, where the route is and who its client is.
+std::optional<outcome> service_operations::refused_by_places() const {
+    auto why = refused_by_canary();
+    return why ? why : refused_by_read_only_user();
+}
+
+}  // namespace pgsluice::control
