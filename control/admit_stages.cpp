@@ -25,9 +25,11 @@ public:
 
     service_reading read() override {
         const proxy::service_progress now = owner_.traffic_.progress();
+        proxy::service_load load = owner_.around_.engine.load(owner_.id_);
+        load.route.add(load.canary);
         return {
             .at = clock::now(),
-            .load = owner_.around_.engine.load(owner_.id_),
+            .load = std::move(load.route),
             .held = now.held,
             .backend_connections = now.sessions,
             .gate_open = owner_.traffic_.gate_open()};

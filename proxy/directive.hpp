@@ -90,6 +90,7 @@ struct service_progress {
     std::uint32_t draining = 0;      ///< after drain(): not ended yet
     std::uint32_t to_reconnect = 0;  ///< after reconnect(): still on the connection they had
     std::uint32_t to_follow = 0;     ///< after set_canary(): still to move, or to be guarded
+    std::uint32_t on_canary = 0;     ///< on the canary's backend
     std::uint32_t unguarded = 0;     ///< while forced read-only: still able to write
     // the rest is zero unless a move order stands
     std::uint32_t prepared = 0;   ///< have a logged-in spare that carries the state last captured

@@ -345,12 +345,12 @@ void engine::read_load(service_id service, bool on) {
     parts_->on_all(service, [on](shard& s) { s.read_load(on); });
 }
 
-load_readings engine::load(service_id service) const {
+service_load engine::load(service_id service) const {
     std::mutex mutex;
-    load_readings sum;
+    service_load sum;
     parts_->on_all(service, [&](shard& s) {
         const std::lock_guard lock(mutex);
-        if (const load_readings* const share = s.load()) {
+        if (const service_load* const share = s.load()) {
             sum.add(*share);
         }
     });

@@ -113,7 +113,7 @@ public:
     /// request costs a look at the clock.
     void read_load(service_id service, bool on);
     /// Since then; empty while nothing is counted.
-    load_readings load(service_id service) const;
+    service_load load(service_id service) const;
 
     // --- moving -----------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ public:
     /// `sum` outlives it.
     explicit load_tap(load_readings& sum) noexcept : sum_(sum) {}
 
+    bool reads_into(const load_readings& sum) const noexcept { return &sum == &sum_; }
+
     /// A message of the client's goes on to the server.
     void on_request() noexcept {
         if (!began_) {

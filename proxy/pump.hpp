@@ -95,9 +95,14 @@ public:
             guard_->read_by(rules);
         }
     }
-    /// Reads the load into `sum`, which outlives that, or (null) does not any more.
+    /// Reads the load into `sum`, which outlives that, or (null) does not any more. What is under
+    /// way is lost where the sum is another one.
     void read_load(load_readings* sum) {
-        load_ = sum == nullptr ? nullptr : std::make_unique<load_tap>(*sum);
+        if (sum == nullptr) {
+            load_.reset();
+        } else if (!load_ || !load_->reads_into(*sum)) {
+            load_ = std::make_unique<load_tap>(*sum);
+        }
     }
     /// What has been read ahead fits the scratch buffer, which a guarded session does without.
     bool may_unguard() const noexcept { return held_.size() < scratch_.size(); }

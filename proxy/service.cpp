@@ -49,6 +49,7 @@ service_progress service::sum() const {
         total.draining += share.draining;
         total.to_reconnect += share.to_reconnect;
         total.to_follow += share.to_follow;
+        total.on_canary += share.on_canary;
         total.unguarded += share.unguarded;
         total.prepared += share.prepared;
         total.preparing += share.preparing;

@@ -184,7 +184,7 @@ task<void> session::relay() {
         );  // it may have changed during the login, which may not be the one it should have
     }
     guard_from_start();
-    pump_.read_load(shard_.load());
+    read_load();
     const std::vector<std::uint8_t> behind_login = std::exchange(leg_->early, {});
     pump_.start(leg_->io, client_pid_, leg_->pid);
     if (!behind_login.empty() && pump_.end() == pump_end::none) {
@@ -218,11 +218,12 @@ task<void> session::wind_up() {
     spare_.reset();
     const bool was_left_behind =
         switching_ && pump_.end() == pump_end::none && pump_.state().at_boundary();
+    const load_side was_on = side();
     if (leg_ && was_left_behind) {
         shard_.retire(std::move(leg_));  // its server has the time when the others have moved
     }
     if (pump_.end() == pump_end::backend_gone) {
-        shard_.count_failure(pump_.backend_said_why() ? "" : "08006");
+        shard_.count_failure(pump_.backend_said_why() ? "" : "08006", was_on);
     }
     if (leg_ && leg_->io.is_open()) {
         if (farewell_ && pump_.state().ready_owed() > 0) {

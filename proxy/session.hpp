@@ -130,7 +130,7 @@ public:
     bool reconnect();
     void grant_reconnect();  ///< its turn
     void place_changed();    ///< the canary or the forced access is another one
-    void read_load(load_readings* sum) { pump_.read_load(sum); }
+    void read_load();        ///< into the sum of the backend that it is on, as long as there is one
     void order_given();
     /// Queues it to be captured again if it has done something since; true if it has.
     bool refresh();
@@ -249,6 +249,8 @@ private:
     bool has_other_login() const noexcept;
     void follow_place();
     task<bool> connect_canary(std::shared_ptr<const service_settings> settings);
+    load_side side() const noexcept;
+    void count_turned_back();
 
     // session_guard.cpp: forced read-only
     bool must_be_guarded() const noexcept;

@@ -247,7 +247,7 @@ task<bool> session::connect_leg(std::shared_ptr<const service_settings> settings
     }
     shard_counters::bump(shard_.counters().logins_failed);
     shard_counters::bump(shard_.counters().connects_failed);
-    shard_.count_failure(opened.error().sqlstate);
+    shard_.count_failure(opened.error().sqlstate, load_side::route);
     spdlog::warn(
         "backend unreachable service={} backend={} detail=\"{}\"",
         settings->name,
@@ -308,7 +308,7 @@ task<bool> session::log_in_client() {
     if (!in) {
         login_failure what = in.error();
         if (!what.client_gone) {
-            shard_.count_failure(what.why.sqlstate);
+            shard_.count_failure(what.why.sqlstate, side());
         }
         const std::string& backend = settings->backends[leg_->backend].name;
         std::string where = "Service \"" + settings->name + "\", backend \"" + backend + "\"";

@@ -61,6 +61,15 @@ bool session::is_following() const noexcept {
     return is_on_its_way || (leg_->is_read_only && !pump_.guarded());
 }
 
+load_side session::side() const noexcept {
+    return leg_ && leg_->is_canary ? load_side::canary : load_side::route;
+}
+
+void session::read_load() {
+    service_load* const sums = leg_ ? shard_.load() : nullptr;
+    pump_.read_load(sums == nullptr ? nullptr : &sums->of(side()));
+}
+
 void session::place_changed() {
     const bool has_begun =
         early_phase_ == session_phase::idle || early_phase_ == session_phase::login;
@@ -89,6 +98,7 @@ void session::follow_place() {
     const place there = place_now();
     leg_->is_canary = there.is_canary;
     leg_->is_read_only = there.is_read_only;
+    read_load();
     if (std::exchange(strays_, false) && reconnect_ != reconnect_stage::granted) {
         reconnect_ = reconnect_stage::none;
         pins_.clear();
@@ -128,8 +138,19 @@ task<bool> session::connect_canary(std::shared_ptr<const service_settings> setti
     }
     strays_ = true;
     reconnect_ = reconnect_stage::stays;
-    pins_ = {{"unready", "backend \"" + target.name + "\" cannot be reached (" + why + ")"}};
+    pins_ = {
+        {std::string(unready_code),
+         "backend \"" + target.name + "\" cannot be reached (" + why + ")"}};
+    count_turned_back();
     co_return false;
+}
+
+/// Its pins say why it is not where it belongs: whoever reads the load hears of a canary's server
+/// that does not answer, though no client does.
+void session::count_turned_back() {
+    if (place_now().is_canary && pins_.front().code == unready_code) {
+        shard_.count_failure(sqlstate::cannot_connect_now, load_side::turned_back);
+    }
 }
 
 }  // namespace pgsluice::proxy

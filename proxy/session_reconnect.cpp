@@ -48,6 +48,7 @@ task<void> session::renew_leg() {
         reconnect_ = reconnect_stage::due;  // the server was in the middle of a message
     } else if (reconnect_ == reconnect_stage::stays) {
         pins_ = std::move(why_not);
+        count_turned_back();
     }
     if (leg_ && reconnect_ == reconnect_stage::none) {
         follow_place();  // which may have changed meanwhile

@@ -84,9 +84,9 @@ public:
     /// Begins to count anew what clients get, or ends that.
     void read_load(bool on);
     /// Null while nobody asks.
-    load_readings* load() noexcept { return load_.get(); }
+    service_load* load() noexcept { return load_.get(); }
     /// A client was not served at all, or not to the end; empty: its server's own error is counted.
-    void count_failure(std::string_view sqlstate);
+    void count_failure(std::string_view sqlstate, load_side side);
     const std::optional<move_order>& order() const noexcept { return order_; }
     bool promoted() const noexcept { return promoted_; }
     const farewell& left_behind() const noexcept { return left_behind_; }
@@ -196,7 +196,7 @@ private:
     bool changed_ = true;
     stall_histogram stalls_;
     service_traffic ended_;  ///< of sessions that have left, and all waits
-    std::unique_ptr<load_readings> load_;
+    std::unique_ptr<service_load> load_;
     std::uint64_t names_version_ = ~std::uint64_t{0};
     std::vector<std::string> names_;
     std::map<std::string, std::uint32_t> known_types_;

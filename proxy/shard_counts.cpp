@@ -8,15 +8,16 @@
 namespace pgsluice::proxy {
 
 void shard::read_load(bool on) {
-    auto before = std::exchange(load_, on ? std::make_unique<load_readings>() : nullptr);
-    for_each([this](session& s) { s.read_load(load_.get()); });
+    auto before = std::exchange(load_, on ? std::make_unique<service_load>() : nullptr);
+    for_each([](session& s) { s.read_load(); });
 }
 
-void shard::count_failure(std::string_view sqlstate) {
+void shard::count_failure(std::string_view sqlstate, load_side side) {
     if (load_) {
-        ++load_->answers;
+        load_readings& sum = load_->of(side);
+        ++sum.answers;
         if (!sqlstate.empty()) {
-            load_->add_error(sqlstate);
+            sum.add_error(sqlstate);
         }
     }
 }
@@ -75,6 +76,7 @@ service_progress shard::count() const {
         sum.draining += s->is_draining() ? 1 : 0;
         sum.to_reconnect += s->is_to_reconnect() ? 1 : 0;
         sum.to_follow += s->is_following() ? 1 : 0;
+        sum.on_canary += s->current_leg() != nullptr && s->current_leg()->is_canary ? 1 : 0;
         sum.unguarded += read_only() && !s->is_guarded() && phase != session_phase::login ? 1 : 0;
         sum.long_running += holds_long_ && may_be_long && !is_parked ? 1 : 0;
         sum.to_switch += s->switching() ? 1 : 0;

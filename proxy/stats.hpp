@@ -185,4 +185,27 @@ struct load_readings {
     }
 };
 
+/// Which backend what is counted has to do with.
+enum class load_side : std::uint8_t {
+    route,
+    canary,       ///< the canary's
+    turned_back,  ///< of the canary's clients: could not get there, and have the route for now
+};
+
+/// Of one service.
+struct service_load {
+    load_readings route{};
+    load_readings canary{};
+    load_readings turned_back{};  ///< nothing but errors
+
+    load_readings& of(load_side side) noexcept {
+        return side == load_side::route ? route : side == load_side::canary ? canary : turned_back;
+    }
+    void add(const service_load& other) {
+        route.add(other.route);
+        canary.add(other.canary);
+        turned_back.add(other.turned_back);
+    }
+};
+
 }  // namespace pgsluice::proxy

@@ -261,6 +261,7 @@ void session::adopt_spare() {
     ++moves_;
     shard_counters::bump(shard_.counters().sessions_moved);
     pump_.give_back(leg_->io, leg_->pid);
+    read_load();
     std::string changes;
     leg_->reported.for_each([&](std::string_view name, std::string_view value) {
         if (client_sees_.find(name) != value) {

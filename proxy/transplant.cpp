@@ -32,7 +32,7 @@ bool has_own_timeout(const session_image& image) {
 
 std::vector<pin_reason> unready(const std::string& backend, const failure& why) {
     return {
-        {"unready",
+        {std::string(unready_code),
          "backend \"" + backend + "\": " + why.message +
              (why.detail.empty() ? "" : " (" + why.detail + ")")}};
 }

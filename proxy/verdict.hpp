@@ -36,6 +36,9 @@ enum class pin_code : std::uint8_t {
 /// The code's name as operators see it: "temp", "hold_cursor", …
 std::string_view to_string(pin_code code) noexcept;
 
+/// Of a session that could be moved to a server which does not take it now.
+inline constexpr std::string_view unready_code = "unready";
+
 /// One reason, with a text that names the object.
 struct pin {
     pin_code code = pin_code::protocol;
