@@ -2,6 +2,7 @@
 #include "control/admission_record.hpp"
 
 #include "control/json_fields.hpp"
+#include "control/stages_arguments.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
@@ -39,16 +40,8 @@ result<void> check_admit(const request& given) {
     if (given.has("by")) {
         return wrong("--by belongs to admit plan");
     }
-    static constexpr std::string_view ways[] = {"RANGES", "stages", "pause", "resume", "skip"};
-    int ways_given = 0;
-    for (const std::string_view way : ways) {
-        ways_given += given.has(way) ? 1 : 0;
-    }
-    if (ways_given == 0) {
-        return wrong("admit needs RANGES, or one of --stages, --pause, --resume and --skip");
-    }
-    if (ways_given > 1) {
-        return wrong("admit takes one of RANGES, --stages, --pause, --resume and --skip");
+    if (auto one = check_one_way(given); !one) {
+        return one;
     }
     if (given.has("refuse") && given.has("hold")) {
         return wrong("--refuse and --hold are given, expected one of them");

@@ -63,51 +63,78 @@ result<canary_record> service_operations::wanted_canary(const request& given) co
     }
     const config_pointer service = settings();
     canary_record wanted;
+    wanted.is_read_only = given.text("access", "read-only") == "read-only";
     wanted.backend = given.text("to");
     if (service->find_backend(wanted.backend) == nullptr) {
         return no_such_backend(*service, wanted.backend);
+    }
+    if (!given.has("RANGES")) {
+        return wanted;  // stages have their own
     }
     auto from = proxy::address_set::parse(words(given.text("RANGES")));
     if (!from) {
         return from.error();
     }
     wanted.from = std::move(*from);
-    wanted.is_read_only = given.text("access", "read-only") == "read-only";
     return wanted;
 }
 
-outcome service_operations::canary(const request& given, const progress_sink& tell) {
-    const auto own = begin("canary");
-    if (!own) {
-        return busy();
-    }
-    const config_pointer service = settings();
-    const auto wanted = wanted_canary(given);
+/// What is wrong with where the command wants to go; by whoever has the turn.
+std::optional<outcome> service_operations::refused_target(const result<canary_record>& wanted
+) const {
     if (!wanted) {
         return outcome::of(exit_code::usage, wanted.error().message);
     }
-    const std::string& route = service->backends[traffic_.current_route().backend].name;
+    const std::string& route = settings()->backends[traffic_.current_route().backend].name;
     if (wanted->backend == route) {
         return outcome::of(
             exit_code::refused, "the route is " + route + " already, a canary goes elsewhere"
         );
     }
-    json::object record = encode_canary(*wanted);
-    record["by"] = given.asked_by;
-    if (auto noted = append(journal_kinds::canary, record); !noted) {
-        return outcome::of(exit_code::failed, noted.error().message);
+    return std::nullopt;
+}
+
+outcome service_operations::canary(const request& given, const progress_sink& tell) {
+    if (given.has("stages")) {
+        return begin_stages(given);
     }
-    spdlog::info("canary service={} what={}", name(), json::serialize(record));
-    {
-        const std::lock_guard guard(mutex_);
-        canary_ = *wanted;
+    if (given.has("pause") || given.has("resume") || given.has("skip")) {
+        return change_stages(given);
+    }
+    const auto own = begin("canary");
+    if (!own) {
+        return busy();
+    }
+    const auto wanted = wanted_canary(given);
+    if (auto refused = refused_target(wanted)) {
+        return *refused;
     }
     const auto started = clock::now();
-    around_.engine.set_canary(id_, wanted->route_in(*service));
+    if (auto sent = send_canary(*wanted, {{"by", given.asked_by}}); !sent) {
+        return outcome::of(exit_code::failed, sent.error().message);
+    }
     wait_followed("canary", started + given.duration("timeout", timeout_default), tell);
     return canary_outcome(
         *wanted, std::chrono::duration_cast<milliseconds>(clock::now() - started)
     );
+}
+
+/// Journals the canary, with what else `record` holds, and lets it take effect; by whoever has the
+/// turn. Live sessions begin to move.
+result<void> service_operations::send_canary(const canary_record& wanted, json::object record) {
+    for (auto& field : encode_canary(wanted)) {
+        record[field.key()] = std::move(field.value());
+    }
+    if (auto noted = append(journal_kinds::canary, record); !noted) {
+        return noted;
+    }
+    spdlog::info("canary service={} what={}", name(), json::serialize(record));
+    {
+        const std::lock_guard guard(mutex_);
+        canary_ = wanted;
+    }
+    around_.engine.set_canary(id_, wanted.route_in(*settings()));
+    return {};
 }
 
 /// Until every live session has moved or has turned out to stay, the deadline or an abort.

@@ -4,6 +4,7 @@
 #include "control/admission_record.hpp"
 #include "control/json_fields.hpp"
 #include "control/settings.hpp"
+#include "control/stages_arguments.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
@@ -34,15 +35,28 @@ result<void> check_canary(const request& given) {
     };
     const std::string ranges = given.text("RANGES");
     if (ranges == off_word) {
-        return given.has("to") || given.has("access")
-                   ? result<void>(wrong("canary off takes --timeout alone"))
-                   : result<void>();
+        for (const auto& [name, value] : given.arguments) {
+            if (name != "RANGES" && name != "timeout") {
+                return wrong("canary off takes --timeout alone");
+            }
+        }
+        return {};
     }
     if (ranges == "none") {
         return wrong("canary none sends nobody anywhere, expected ranges or off");
     }
-    if (given.has("RANGES") && !given.has("to")) {
+    if (auto one = check_one_way(given); !one) {
+        return one;
+    }
+    const bool begins = given.has("RANGES") || given.has("stages");
+    if (begins && !given.has("to")) {
         return wrong("canary needs --to, the backend that these clients get");
+    }
+    if (!begins && (given.has("to") || given.has("access"))) {
+        return wrong("--to and --access belong to RANGES or --stages");
+    }
+    if (given.has("timeout") && !given.has("RANGES")) {
+        return wrong("--timeout belongs to RANGES; stages do not wait for live sessions");
     }
     return {};
 }

@@ -59,6 +59,12 @@ constexpr command_argument preflight_arguments[] = {
      .is_file = true},
     {.name = "plan", .help = "file with deviations from the configured steps", .is_file = true},
 };
+constexpr command_argument pause_stages{
+    .name = "pause", .type = argument_type::flag, .help = "stay in the stage under way"};
+constexpr command_argument resume_stages{
+    .name = "resume", .type = argument_type::flag, .help = "go on with the stages"};
+constexpr command_argument skip_stage{
+    .name = "skip", .type = argument_type::flag, .help = "the next stage at once"};
 constexpr command_argument admit_arguments[] = {
     {.name = "RANGES",
      .type = argument_type::ranges,
@@ -77,14 +83,13 @@ constexpr command_argument admit_arguments[] = {
      .type = argument_type::choice,
      .choices = weights,
      .help = "what plan splits (default sessions)"},
-    {.name = "pause", .type = argument_type::flag, .help = "stay in the stage under way"},
-    {.name = "resume", .type = argument_type::flag, .help = "go on with the stages"},
-    {.name = "skip", .type = argument_type::flag, .help = "the next stage at once"},
+    pause_stages,
+    resume_stages,
+    skip_stage,
 };
 constexpr command_argument canary_arguments[] = {
     {.name = "RANGES",
      .type = argument_type::ranges,
-     .is_required = true,
      .help = "whose clients go there, as admit takes them; or off, which takes them back",
      .word = off_word},
     {.name = "to", .help = "the backend that they get"},
@@ -95,6 +100,12 @@ constexpr command_argument canary_arguments[] = {
     {.name = "timeout",
      .type = argument_type::duration,
      .help = "how long to wait for live sessions to move (default 10s); then they go on to"},
+    {.name = "stages",
+     .help = "file with sets that go there one after the other, in the background",
+     .is_file = true},
+    pause_stages,
+    resume_stages,
+    skip_stage,
 };
 constexpr command_argument drain_arguments[] = {
     {.name = "timeout",
@@ -246,7 +257,8 @@ constexpr command table[] = {
     {.id = command_id::canary,
      .name = "canary",
      .needs_service = true,
-     .help = "send clients of some addresses, new and live, to another backend than the route",
+     .help = "send clients of some addresses, new and live, to another backend than the route, at "
+             "once or in stages",
      .arguments = canary_arguments},
 };
 

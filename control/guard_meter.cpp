@@ -75,7 +75,8 @@ void guard_meter::add(service_reading now) {
     now_ = std::move(now);
 }
 
-proxy::load_readings guard_meter::window(milliseconds over) const {
+/// The reading that a window of this length begins with.
+const service_reading& guard_meter::start_of(milliseconds over) const {
     const service_reading* from = &readings_.front();
     for (const service_reading& each : readings_) {
         if (now_->at - each.at < over) {
@@ -83,7 +84,11 @@ proxy::load_readings guard_meter::window(milliseconds over) const {
         }
         from = &each;
     }
-    return now_->load.since(from->load);
+    return *from;
+}
+
+proxy::load_readings guard_meter::window(milliseconds over) const {
+    return now_->load.since(start_of(over).load);
 }
 
 guard_verdict guard_meter::judge(const guard_config& guard) const {
@@ -127,6 +132,19 @@ guard_verdict guard_meter::judge_errors(const guard_config& guard) const {
     );
 }
 
+/// By what the route's clients got in the same window; where that is too little, since the run
+/// began.
+std::optional<double> guard_meter::bound_beside(const guard_config& guard) const {
+    const auto& all = *now_->beside;
+    const auto before = start_of(guard.over).beside.value_or(proxy::load_readings{});
+    const proxy::load_readings lately = all.since(before);
+    const auto& seen = lately.latency.total() < guard.at_least ? all : lately;
+    if (seen.latency.total() < guard.at_least) {
+        return std::nullopt;
+    }
+    return *guard.factor * quantile_ms(seen, guard.quantile);
+}
+
 /// In milliseconds; nothing while it cannot be known.
 std::optional<double> guard_meter::latency_bound(const guard_config& guard) const {
     if (guard.max) {
@@ -134,6 +152,9 @@ std::optional<double> guard_meter::latency_bound(const guard_config& guard) cons
     }
     if (guard.baseline != milliseconds::zero()) {
         return *guard.factor * static_cast<double>(guard.baseline.count());
+    }
+    if (now_->beside) {
+        return bound_beside(guard);
     }
     if (!baseline_ || baseline_->latency.total() < guard.at_least) {
         return std::nullopt;
@@ -144,7 +165,7 @@ std::optional<double> guard_meter::latency_bound(const guard_config& guard) cons
 guard_verdict guard_meter::judge_latency(const guard_config& guard) const {
     const std::string name = fmt::format("p{}", guard.quantile);
     const auto bound = latency_bound(guard);
-    if (!bound && stage_ <= 1) {
+    if (!bound && stage_ <= 1 && !now_->beside) {
         // Without enough answers there would be nothing to compare the next stage with.
         const auto seen =
             baseline_before_ ? now_->load.since(*baseline_before_).latency.total() : 0;

@@ -17,15 +17,18 @@ namespace pgsluice::control {
 /// One look at a service.
 struct service_reading {
     limits::clock::time_point at{};
-    proxy::load_readings load{};          ///< since the run began
+    proxy::load_readings load{};  ///< since the run began; of a canary, its clients' alone
+    /// Of a canary: what the clients got meanwhile that are on the route.
+    std::optional<proxy::load_readings> beside{};
     std::size_t held = 0;                 ///< new clients that wait
-    std::size_t backend_connections = 0;  ///< sessions that have one
+    std::size_t backend_connections = 0;  ///< sessions that have one; of a canary, there
     bool gate_open = true;
 };
 
 /// Judges guards by readings that are taken now and then: those of this stage alone, and of the
-/// span that the guard looks back. The first stage, as long as it lasts, is the baseline of
-/// latency. No clock of its own, no effects.
+/// span that the guard looks back. The baseline of latency is the first stage, as long as it lasts;
+/// of a canary it is what the route's clients get at the same time. No clock of its own, no
+/// effects.
 class guard_meter {
 public:
     /// `look_back`: the longest span of any guard.
@@ -43,7 +46,9 @@ public:
     static guard_verdict judge_failure(const guard_config& guard, const std::string& why);
 
 private:
+    const service_reading& start_of(std::chrono::milliseconds over) const;
     proxy::load_readings window(std::chrono::milliseconds over) const;
+    std::optional<double> bound_beside(const guard_config& guard) const;
     guard_verdict judge_errors(const guard_config& guard) const;
     guard_verdict judge_latency(const guard_config& guard) const;
     std::optional<double> latency_bound(const guard_config& guard) const;

@@ -77,11 +77,7 @@ std::optional<service_operations::turn> service_operations::begin(std::string_vi
 outcome service_operations::busy() const {
     const std::lock_guard guard(mutex_);
     if (!is_stopping_ && running_.empty() && is_staging_) {
-        return outcome::of(
-            exit_code::refused,
-            "service " + settings_->name +
-                " admits its clients in stages; abort ends that, and the set stays"
-        );
+        return outcome::of(exit_code::refused, staging_words());
     }
     if (is_stopping_ || running_.empty()) {
         return outcome::of(

@@ -28,6 +28,7 @@ using server_pair_maker = std::function<std::unique_ptr<server_pair>(
 
 class server_fence;
 class stages_run;
+struct stages_plan;
 
 /// A step that failed, as the answer to a command.
 outcome outcome_of(const step_failure& why);
@@ -78,6 +79,7 @@ public:
     /// Also while an operation runs.
     outcome kill(const request& given);
     outcome reconnect();
+    /// At once, or as a run of stages; see admit().
     outcome canary(const request& given, const progress_sink& tell);
     /// Also while an operation runs.
     outcome wait_close(const request& given, const progress_sink& tell);
@@ -111,6 +113,7 @@ public:
 private:
     /// The operation that a run of stages is for a moment, when it changes the set.
     static constexpr std::string_view stage_change = "stage change";
+    static constexpr std::string_view stages_start = "start of stages";
 
     /// The right to be the one operation; given back when it goes out of scope.
     class turn {
@@ -125,6 +128,8 @@ private:
     };
     class recorder;     ///< journal and audience of one cutover
     class stages_door;  ///< the service as a run of stages sees it
+    class admission_door;
+    class canary_door;
 
     /// What `status` shows of the last cutover or retarget.
     struct cutover_view {
@@ -140,10 +145,13 @@ private:
     result<void> append(std::string_view kind, boost::json::object payload);
     void reopen(std::string_view why, std::string_view by = {});
     bool is_barred_by_stages(std::string_view name) const;
+    std::string staging_words() const;
     std::shared_ptr<stages_run> stages_under_way() const;
 
     outcome admit_set(const request& given);
     outcome begin_stages(const request& given);
+    outcome
+    start_stages(stages_plan plan, std::unique_ptr<stages_door> door, const std::string& by);
     outcome change_stages(const request& given);
     outcome propose_stages(const request& given);
     result<std::chrono::duration<double, std::milli>>
@@ -164,6 +172,8 @@ private:
 
     canary_record canary_now() const;
     result<canary_record> wanted_canary(const request& given) const;
+    std::optional<outcome> refused_target(const result<canary_record>& wanted) const;
+    result<void> send_canary(const canary_record& wanted, boost::json::object record);
     void wait_followed(
         std::string_view step, limits::clock::time_point deadline, const progress_sink& tell
     );
@@ -253,7 +263,6 @@ private:
     std::atomic<bool> stopping_ = false;  ///< as is_stopping_, for a cutover under way
     engine_traffic traffic_;
 
-    std::shared_ptr<stages_door> stages_door_;
     std::shared_ptr<stages_run> stages_;  ///< the last one; guarded by mutex_
 };
 

@@ -142,9 +142,19 @@ void apply_stages(service_state& state, const journal_record& record) {
         state.stages = stages_record{
             .stage = number_in(record.payload, "stage"),
             .of = number_in(record.payload, "of"),
-            .by = text_in(record.payload, "by")};
+            .by = text_in(record.payload, "by"),
+            .what = text_in(record.payload, "what") == to_string(stages_of::canary)
+                        ? stages_of::canary
+                        : stages_of::admission};
     } else if (what == "over") {
         state.stages.reset();
+    }
+}
+
+/// A set that comes into force may be one of a run's.
+void note_stage(service_state& state, const journal_record& record) {
+    if (state.stages && record.payload.contains("stage")) {
+        state.stages->stage = number_in(record.payload, "stage");
     }
 }
 
@@ -162,9 +172,7 @@ result<void> apply(service_state& state, const journal_record& record) {
             return contradiction(record, decoded.error().message);
         }
         state.admitted = std::move(*decoded);
-        if (state.stages && record.payload.contains("stage")) {
-            state.stages->stage = number_in(record.payload, "stage");
-        }
+        note_stage(state, record);
     } else if (record.kind == journal_kinds::clients) {
         const boost::json::value* const taken = record.payload.if_contains("taken");
         if (taken == nullptr || !taken->is_bool()) {
@@ -179,6 +187,7 @@ result<void> apply(service_state& state, const journal_record& record) {
             return contradiction(record, decoded.error().message);
         }
         state.canary = std::move(*decoded);
+        note_stage(state, record);
     } else if (record.kind == journal_kinds::readonly) {
         auto decoded = decode_read_only(record.payload);
         if (!decoded) {
@@ -275,6 +284,7 @@ compact(std::span<const journal_record> records, std::size_t recent) {
                  name,
                  std::string(journal_kinds::stages),
                  {{"state", "begun"},
+                  {"what", to_string(state.stages->what)},
                   {"stage", state.stages->stage},
                   {"of", state.stages->of},
                   {"by", state.stages->by}}}

@@ -4,6 +4,7 @@
 #include "control/cutover.hpp"
 #include "control/journal_format.hpp"
 #include "control/read_only_record.hpp"
+#include "control/stages_plan.hpp"
 #include "protocol/errors.hpp"
 #include "proxy/admission.hpp"
 
@@ -24,8 +25,9 @@ namespace pgsluice::control {
 ///   resume  {"why"}                     the gate is about to open
 ///   admit   {"set", "unadmitted", "message"?, "by"?}   whom the open gate is about to let through
 ///   clients {"taken", "by"?}            whether new clients are about to be let in
-///   stages  {"state", ...}              a run of stages: begun (with "of" and "by"), held, paused,
-///                                       resumed or over (with "outcome"); its sets are `admit`
+///   stages  {"state", ...}              a run of stages: begun (with "of", "by" and "what":
+///                                       "canary", or of an admission), held, paused, resumed or
+///                                       over (with "outcome"); its sets are `admit` or `canary`
 ///                                       records with "stage"
 ///   canary  see canary_record.hpp, with "by"?   who goes elsewhere than the route is about to
 ///   change readonly  see read_only_record.cpp   forced read-only is about to change
@@ -46,6 +48,7 @@ struct stages_record {
     std::uint64_t stage = 0;  ///< that was entered last, from 1; 0: none
     std::uint64_t of = 0;
     std::string by{};
+    stages_of what = stages_of::admission;
 
     friend bool operator==(const stages_record&, const stages_record&) = default;
 };

@@ -62,7 +62,9 @@ std::span<const config_key<plan>> plan_keys() {
 
 class reader {
 public:
-    explicit reader(const service_config& service) : service_(service) {}
+    reader(const service_config& service, stages_of what) : service_(service) {
+        value_.what = what;
+    }
     stages_outcome read(std::string_view yaml);
 
 private:
@@ -95,7 +97,10 @@ void reader::read_stage(const YAML::Node& node, place at) {
     s.require("admit", at);
     if (errors_.size() == errors_before) {
         auto set = proxy::address_set::parse(read.tokens);
-        if (set) {
+        const bool is_nobody = value_.what == stages_of::canary && set && set->is_empty();
+        if (is_nobody) {
+            s.error(s.at("admit"), shown + ".admit: a canary of nobody, expected ranges");
+        } else if (set) {
             read.set = std::move(*set);
         } else {
             s.error(s.at("admit"), shown + ".admit: " + set.error().message);
@@ -127,6 +132,13 @@ void reader::read_plan(const YAML::Node& document) {
     s.read(document);
     if (!s.has("stages")) {
         s.error(place{}, "the file has no \"stages\", expected at least one");
+    }
+    if (s.has("refuse") && value_.what == stages_of::canary) {
+        s.error(
+            s.at("refuse"),
+            "refuse has no meaning for a canary, whose other clients stay on the route; expected "
+            "stages without it"
+        );
     }
     for (std::size_t i = 0; i < value_.stages.size(); ++i) {
         stage& each = value_.stages[i];
@@ -172,11 +184,15 @@ stages_outcome reader::read(std::string_view yaml) {
 
 }  // namespace
 
-stages_outcome parse_stages(std::string_view yaml, const service_config& service) {
-    return reader(service).read(yaml);
+std::string_view to_string(stages_of what) noexcept {
+    return what == stages_of::canary ? "canary" : "admission";
 }
 
-stages_outcome load_stages(const std::string& path, const service_config& service) {
+stages_outcome parse_stages(std::string_view yaml, const service_config& service, stages_of what) {
+    return reader(service, what).read(yaml);
+}
+
+stages_outcome load_stages(const std::string& path, const service_config& service, stages_of what) {
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     if (!file || (!(text << file.rdbuf()) && file.peek() != std::ifstream::traits_type::eof())) {
@@ -184,7 +200,7 @@ stages_outcome load_stages(const std::string& path, const service_config& servic
         outcome.errors.push_back({1, 1, "the file cannot be read, expected stages in YAML"});
         return outcome;
     }
-    return parse_stages(text.str(), service);
+    return parse_stages(text.str(), service, what);
 }
 
 }  // namespace pgsluice::control

@@ -12,6 +12,10 @@
 
 namespace pgsluice::control {
 
+/// What a run of stages changes.
+enum class stages_of : std::uint8_t { admission, canary };
+std::string_view to_string(stages_of what) noexcept;
+
 /// What a guard looks at.
 enum class guard_kind : std::uint8_t { errors, latency, held, backend_connections, sql, command };
 inline constexpr std::size_t guard_kinds = 6;
@@ -34,7 +38,7 @@ struct guard_config {
     std::optional<double> min{};            ///< sql
     double quantile = 99;                   ///< latency: percent of the answers
     std::optional<double> factor{};         ///< latency: of the baseline, instead of `max`
-    std::chrono::milliseconds baseline{0};  ///< latency: 0 = as measured in the first stage
+    std::chrono::milliseconds baseline{0};  ///< latency: 0 = as measured, see guard_meter
     std::string text{};                     ///< the statement, or the command for /bin/sh
     std::string backend{};                  ///< sql: where it runs; empty = the route
 
@@ -58,12 +62,13 @@ struct stage_config {
     std::vector<guard_config> guards;  ///< those of all stages, then its own
 };
 
-/// A file for `sluicectl admit --stages`.
+/// A file for `sluicectl admit --stages` or `canary --stages`.
 struct stages_plan {
+    stages_of what = stages_of::admission;
     std::vector<stage_config> stages;  ///< at least one
     std::vector<guard_config> guards;  ///< of every stage
     std::optional<std::chrono::milliseconds> dwell;
-    std::string refuse;  ///< told to new clients outside; empty = they are held
+    std::string refuse;  ///< told to new clients outside; empty = they are held, or it is a canary
 
     proxy::admission admission_of(std::size_t stage) const {
         return {.set = stages[stage].set, .refuses = !refuse.empty(), .message = refuse};
@@ -77,9 +82,13 @@ struct stages_outcome {
 };
 
 /// Reads and validates YAML text as parse_config() does.
-stages_outcome parse_stages(std::string_view yaml, const service_config& service);
+stages_outcome parse_stages(
+    std::string_view yaml, const service_config& service, stages_of what = stages_of::admission
+);
 
 /// parse_stages() on a file's contents. An unreadable file is an error at line 1, column 1.
-stages_outcome load_stages(const std::string& path, const service_config& service);
+stages_outcome load_stages(
+    const std::string& path, const service_config& service, stages_of what = stages_of::admission
+);
 
 }  // namespace pgsluice::control

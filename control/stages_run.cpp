@@ -43,10 +43,8 @@ std::int64_t ms_since(clock::time_point start) {
 
 }  // namespace
 
-stages_run::stages_run(
-    stages_plan plan, staged_service& service, proxy::admission before, std::string by
-)
-    : plan_(std::move(plan)), service_(service), before_(std::move(before)), by_(std::move(by)),
+stages_run::stages_run(stages_plan plan, std::unique_ptr<staged_service> service, std::string by)
+    : plan_(std::move(plan)), service_(std::move(service)), by_(std::move(by)),
       machine_(dwells_of(plan_)), meter_(look_back_of(plan_)) {}
 
 stages_run::~stages_run() {
@@ -54,7 +52,7 @@ stages_run::~stages_run() {
 }
 
 void stages_run::begin() {
-    const service_reading now = service_.read();
+    const service_reading now = service_->read();
     const std::lock_guard lock(mutex_);
     machine_.carried_out({order::what::advance, 1, {}}, clock::now());
     meter_.begin_stage(1, now);
@@ -68,7 +66,7 @@ void stages_run::start_thread() {
             std::unique_lock lock(mutex_);
             changed_.wait_for(lock, look_every, [this] { return stopped_.load(); });
         }
-        service_.let_go();
+        service_->let_go();
     });
 }
 
@@ -102,7 +100,7 @@ void stages_run::ask_probes(const std::vector<guard_config>& guards, std::size_t
                 continue;
             }
         }
-        guard_verdict found = service_.probe(guards[i], stopped_);
+        guard_verdict found = service_->probe(guards[i], stopped_);
         const std::lock_guard lock(mutex_);
         if (entries == entries_ && !stopped_) {
             answers_[i] = {now, std::move(found)};
@@ -131,7 +129,7 @@ void stages_run::look() {
         entries = entries_;
     }
     ask_probes(guards, entries);
-    service_reading now = service_.read();
+    service_reading now = service_->read();
     const std::lock_guard lock(mutex_);
     if (!outcome_.empty() || stopped_ || entries != entries_) {
         return;
@@ -161,7 +159,7 @@ void stages_run::note_hold_locked(stage_state before) {
     const auto now = clock::now();
     if (machine_.state() == stage_state::held && now - noted_ >= hold_noted_every) {
         noted_ = now;
-        service_.note("held", {{"stage", machine_.stage()}, {"why", machine_.why()}});
+        service_->note("held", {{"stage", machine_.stage()}, {"why", machine_.why()}});
     }
 }
 
@@ -174,13 +172,12 @@ result<void> stages_run::carry_out_locked(const order& todo, const std::string& 
         finish_locked("done", by);
         return {};
     }
-    const proxy::admission who = todo.stage == 0 ? before_ : plan_.admission_of(todo.stage - 1);
-    auto entered = service_.enter(who, {todo.stage, machine_.stages(), by, todo.why});
+    auto entered = service_->enter({todo.stage, machine_.stages(), by, todo.why});
     if (!entered) {
         return entered;
     }
     machine_.carried_out(todo, clock::now());
-    meter_.begin_stage(todo.stage, service_.read());
+    meter_.begin_stage(todo.stage, service_->read());
     answers_.clear();
     ++entries_;
     noted_ = {};
@@ -190,7 +187,7 @@ result<void> stages_run::carry_out_locked(const order& todo, const std::string& 
 void stages_run::finish_locked(std::string_view how, const std::string& by) {
     machine_.end();
     outcome_ = how;
-    service_.note(
+    service_->note(
         "over",
         {{"outcome", how}, {"stage", machine_.stage()}, {"of", machine_.stages()}, {"by", by}}
     );
@@ -223,7 +220,7 @@ outcome stages_run::pause(const std::string& by) {
             "the stages have stopped already: " + std::string(to_string(machine_.state()))
         );
     }
-    service_.note("paused", {{"stage", machine_.stage()}, {"by", by}});
+    service_->note("paused", {{"stage", machine_.stage()}, {"by", by}});
     return answer_locked();
 }
 
@@ -240,9 +237,9 @@ outcome stages_run::resume(const std::string& by) {
                 (why.empty() ? "" : "; " + place_locked() + " is held, --skip goes on: " + why)
         );
     }
-    service_.note("resumed", {{"stage", machine_.stage()}, {"by", by}});
+    service_->note("resumed", {{"stage", machine_.stage()}, {"by", by}});
     // What was seen while it stood still is not held against it.
-    meter_.begin_stage(machine_.stage(), service_.read());
+    meter_.begin_stage(machine_.stage(), service_->read());
     answers_.clear();
     ++entries_;
     return answer_locked();
@@ -288,6 +285,7 @@ json::object stages_run::status() const {
 json::object stages_run::status_locked() const {
     const auto left = machine_.dwell() - std::min(machine_.dwell(), machine_.dwelt());
     json::object fields{
+        {"what", to_string(plan_.what)},
         {"state", to_string(machine_.state())},
         {"stage", machine_.stage()},
         {"of", machine_.stages()},

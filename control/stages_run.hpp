@@ -4,13 +4,13 @@
 #include "control/outcome.hpp"
 #include "control/stage_machine.hpp"
 #include "control/stages_plan.hpp"
-#include "proxy/admission.hpp"
 
 #include <boost/json/object.hpp>
 
 #include <atomic>
 #include <condition_variable>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -22,7 +22,7 @@ namespace pgsluice::control {
 /// A service as a run of stages sees it.
 class staged_service {
 public:
-    /// Why a set becomes the admitted one, for the journal.
+    /// Which set is to be in force and why, for the journal.
     struct stage_note {
         std::size_t stage = 0;  ///< from 1; 0 = the set that stood before the run
         std::size_t of = 0;
@@ -35,7 +35,7 @@ public:
     virtual service_reading read() = 0;
     /// Journals the set, then lets it take effect. Fails, and nothing has changed, while another
     /// operation runs or where the journal cannot be written.
-    virtual result<void> enter(const proxy::admission& who, const stage_note& note) = 0;
+    virtual result<void> enter(const stage_note& note) = 0;
     /// Journals what the operator asked for, or the end.
     virtual void note(std::string_view state, boost::json::object fields) = 0;
     /// Asks a server or runs a command; takes as long as the guard allows.
@@ -44,13 +44,11 @@ public:
     virtual void let_go() = 0;
 };
 
-/// One run of `admit --stages`: looks at the guards now and then, and changes the admitted set as
-/// the plan says. Its thread calls look(); a test calls it itself. The other members may be called
-/// by any thread.
+/// One run of stages: looks at the guards now and then, and changes the set as the plan says. Its
+/// thread calls look(); a test calls it itself. The other members may be called by any thread.
 class stages_run {
 public:
-    /// `before` is what a fall back from the first stage leads to. The service outlives the run.
-    stages_run(stages_plan plan, staged_service& service, proxy::admission before, std::string by);
+    stages_run(stages_plan plan, std::unique_ptr<staged_service> service, std::string by);
     /// stop()s.
     ~stages_run();
     stages_run(const stages_run&) = delete;
@@ -72,6 +70,7 @@ public:
     /// Over, the set stays. False if it was over already.
     bool end(std::string_view how, const std::string& by);
 
+    stages_of what() const { return plan_.what; }
     bool is_over() const;
     std::size_t stage() const;
     /// As `status` has it.
@@ -92,8 +91,7 @@ private:
     outcome refused_as_over_locked() const;
 
     const stages_plan plan_;
-    staged_service& service_;
-    const proxy::admission before_;
+    const std::unique_ptr<staged_service> service_;
     const std::string by_;
 
     mutable std::mutex mutex_;  ///< of everything down to outcome_

@@ -370,6 +370,7 @@ def test_canary(connect, console):
            "sessions": 1, "elsewhere": 0}
     assert console.run("SHOW CANARY") == [row]
     assert console.error("CANARY 127.0.0.0/8")[0] == "22023"
+    assert "no canary in stages" in console.error("CANARY SKIP")[1]
     console.run("CANARY OFF")
     assert session.value("SHOW cluster_name") == "blue" and console.run("SHOW CANARY") == []
 

@@ -1,15 +1,13 @@
 """`sluicectl admit --stages`: sets that are admitted one after the other, with guards."""
 
-import json
 import os
-import threading
 
 import pytest
-import yaml
 
 from support.cluster import Cluster, wait_until
 from support.sluice import Sluice, faults
-from support.wire import Closed, Wire, query
+from support.stages import Load, events, states, wait_over, wait_state, write
+from support.wire import Wire, query
 
 INSIDE, LATER = "127.0.1.1", "127.0.2.1"
 ONE, TWO = "127.0.1.0/24", "127.0.2.0/24"
@@ -20,13 +18,6 @@ STAGES = [{"admit": [ONE]}, {"admit": [ONE, TWO]}, {"admit": ["all"]}]
 def proxy(blue, green):
     with Sluice({"blue": blue, "green": green}, workers=2) as running:
         yield running
-
-
-def write(proxy, text):
-    path = os.path.join(proxy.top, "stages.yaml")
-    with open(path, "w") as file:
-        file.write(text if isinstance(text, str) else yaml.safe_dump(text, sort_keys=False))
-    return path
 
 
 def admit(proxy, *words, **options):
@@ -40,21 +31,6 @@ def start(proxy, dwell, guards=(), stages=None, **more):
     return admit(proxy, "--stages", write(proxy, plan))[1]
 
 
-def wait_stages(proxy, condition, what):
-    return proxy.wait_status(lambda s: condition(s["stages"]), what)["stages"]
-
-
-def wait_state(proxy, state, stage=None):
-    return wait_stages(proxy, lambda s: s["state"] == state and stage in (None, s["stage"]),
-                       f"stages that are {state} at {stage}")
-
-
-def wait_over(proxy, how):
-    done = wait_state(proxy, "over")
-    assert done["outcome"] == how
-    return done
-
-
 def admitted(proxy):
     return sorted(proxy.status()["admission"]["set"])
 
@@ -65,44 +41,8 @@ def refused(proxy, *words):
     return answer["error"]
 
 
-def events(proxy):
-    """The journal's records as (kind, data)."""
-    with open(os.path.join(proxy.state_dir, "journal")) as journal:
-        records = [json.loads(line.split(" ", 1)[1]) for line in journal]
-    return [(record["kind"], record["data"]) for record in records]
-
-
 def sets(proxy):
     return [data for kind, data in events(proxy) if kind == "admit"]
-
-
-def states(proxy):
-    return [data["state"] for kind, data in events(proxy) if kind == "stages"]
-
-
-class Load(threading.Thread):
-    """A client that sends the same statement again and again, whatever the answer."""
-
-    def __init__(self, proxy, source, sql):
-        super().__init__(daemon=True)
-        self.wire = Wire(proxy.host, proxy.port, "postgres", source=source)
-        self.sql, self.stopped = sql, threading.Event()
-        self.start()
-
-    def run(self):
-        try:
-            while not self.stopped.is_set():
-                self.wire.run(self.sql)
-        except (Closed, OSError):
-            pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.stopped.set()
-        self.join(20)
-        self.wire.close()
 
 
 # --- the course of things -----------------------------------------------------------------------

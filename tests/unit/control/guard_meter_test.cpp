@@ -156,6 +156,53 @@ TEST_F(GuardMeter, ABaselineCanBeGivenOrMissing) {
     EXPECT_THAT(judge(latency({}, 2)).text, HasSubstr("without a baseline"));
 }
 
+/// What the clients that stay on the route get.
+class GuardMeterOfACanary : public GuardMeter {
+protected:
+    void SetUp() override {
+        reading.beside.emplace();
+        GuardMeter::SetUp();
+    }
+    void serve_beside(int answers, milliseconds took) {
+        for (int i = 0; i < answers; ++i) {
+            ++reading.beside->answers;
+            reading.beside->latency.add(took);
+        }
+    }
+};
+
+TEST_F(GuardMeterOfACanary, ItsBaselineIsTheRouteAtTheSameTime) {
+    const guard_config guard = latency({}, 2);
+    serve_beside(100, milliseconds(10));
+    serve(100, milliseconds(30));
+    pass(seconds(1));
+    EXPECT_FALSE(judge(guard).is_ok) << "in the first stage, too";
+    EXPECT_THAT(judge(guard).text, HasSubstr("at most 2"));
+    for (int i = 0; i < 31; ++i) {
+        serve_beside(100, milliseconds(20));
+        serve(100, milliseconds(30));
+        pass(seconds(1));
+    }
+    EXPECT_TRUE(judge(guard).is_ok) << "the route is slower, too: " << judge(guard).text;
+    begin(2);
+    serve(100, milliseconds(30));
+    pass(seconds(1));
+    EXPECT_TRUE(judge(guard).is_ok) << "nobody is on the route any more: since the run began";
+    serve(1000, milliseconds(100));
+    pass(seconds(1));
+    EXPECT_FALSE(judge(guard).is_ok);
+}
+
+TEST_F(GuardMeterOfACanary, WithoutTheRouteThereIsNoBaseline) {
+    serve_beside(19, milliseconds(1));
+    serve(100, milliseconds(1000));
+    pass(seconds(1));
+    const guard_verdict found = judge(latency({}, 2));
+    EXPECT_TRUE(found.is_ok && found.is_ready) << "it waits for nobody";
+    EXPECT_THAT(found.text, HasSubstr("without a baseline"));
+    EXPECT_FALSE(judge(latency(50)).is_ok) << "a figure is one";
+}
+
 TEST_F(GuardMeter, CountsAreAsLastRead) {
     guard_config held{.kind = guard_kind::held};
     held.max = 3;

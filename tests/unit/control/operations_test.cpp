@@ -2,11 +2,13 @@
 #include "control/settings.hpp"
 #include "tests/unit/control/temp_directory.hpp"
 
+#include <boost/json/serialize.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <fcntl.h>
+#include <fstream>
 
 namespace pgsluice::control {
 namespace {
@@ -140,6 +142,82 @@ TEST_F(Operations, AdmitWorksBehindAStandingPause) {
     EXPECT_TRUE(service->admit(given("admit", {{"RANGES", "10.0.0.0/8"}})).is_done());
     EXPECT_EQ(status("gate"), "paused");
     EXPECT_EQ(service->resume().result.at("gate").as_string(), "staged");
+}
+
+/// Stages of a canary on a service without sessions; its thread changes nothing for an hour.
+class CanaryStages : public Operations {
+protected:
+    outcome canary(std::map<std::string, std::string, std::less<>> arguments) {
+        return service->canary(given("canary", std::move(arguments)), nobody);
+    }
+    outcome begin(const char* to = "green", std::string_view more = "") {
+        const std::string path = directory.path() + "/stages.yaml";
+        std::ofstream(path) << "dwell: 60m\nstages: [{admit: [10.0.0.0/16]}, {admit: [all]}]\n"
+                            << more;
+        return canary({{"stages", path}, {"to", to}});
+    }
+    std::string set() {
+        const auto now = service->status().at("canary");
+        return now.is_null() ? "" : boost::json::serialize(now.at("set"));
+    }
+    std::string stages(const char* field) {
+        return std::string(service->status().at("stages").at(field).as_string());
+    }
+};
+
+TEST_F(CanaryStages, GoThereOneAfterTheOtherAndStay) {
+    const outcome begun = begin();
+    ASSERT_TRUE(begun.is_done()) << begun.error;
+    EXPECT_EQ(begun.result.at("canary").at("backend").as_string(), "green");
+    EXPECT_EQ(begun.result.at("canary").at("elsewhere").to_number<int>(), 0);
+    EXPECT_EQ(stages("what"), "canary");
+    EXPECT_EQ(set(), R"(["10.0.0.0/16"])");
+    EXPECT_TRUE(canary({{"pause", "true"}}).is_done());
+    EXPECT_TRUE(canary({{"resume", "true"}}).is_done());
+    EXPECT_TRUE(canary({{"skip", "true"}}).is_done());
+    EXPECT_EQ(set(), R"(["all"])");
+    EXPECT_TRUE(canary({{"skip", "true"}}).is_done());
+    EXPECT_EQ(stages("outcome"), "done");
+    EXPECT_EQ(set(), R"(["all"])");
+    EXPECT_THAT(
+        recorded(), ElementsAre("route", "stages", "canary", "stages", "stages", "canary", "stages")
+    );
+    EXPECT_EQ(decoded()[2].payload.at("stage").to_number<int>(), 1);
+    EXPECT_TRUE(canary({{"RANGES", "off"}}).is_done());
+}
+
+TEST_F(CanaryStages, BarWhatTheCanaryIsAboutAndNothingElse) {
+    ASSERT_TRUE(begin().is_done());
+    const auto is_barred = [](const outcome& ended) {
+        return ended.exit == exit_code::refused &&
+               ended.error ==
+                   "service app has a canary in stages; abort ends that, and the canary stays";
+    };
+    EXPECT_TRUE(is_barred(begin()));
+    EXPECT_TRUE(is_barred(canary({{"RANGES", "off"}})));
+    EXPECT_TRUE(is_barred(retarget("green")));
+    EXPECT_TRUE(is_barred(service->cutover(given("cutover", {{"to", "green"}}), nobody)));
+    EXPECT_TRUE(is_barred(service->rollback(given("rollback"), nobody)));
+    const std::string path = directory.path() + "/stages.yaml";
+    EXPECT_TRUE(is_barred(service->admit(given("admit", {{"stages", path}})))) << "one run at once";
+    EXPECT_EQ(service->admit(given("admit", {{"pause", "true"}})).exit, exit_code::refused);
+    EXPECT_TRUE(service->admit(given("admit", {{"RANGES", "10.0.0.0/8"}})).is_done());
+    EXPECT_TRUE(pause().is_done());
+    EXPECT_TRUE(service->abort().is_done());
+    EXPECT_EQ(set(), R"(["10.0.0.0/16"])") << "the canary stays";
+    EXPECT_EQ(canary({{"skip", "true"}}).error, "service app has no canary in stages");
+}
+
+TEST_F(CanaryStages, AreRefusedWithoutAnEffect) {
+    EXPECT_EQ(begin("gren").exit, exit_code::usage);
+    EXPECT_EQ(begin("blue").error, "the route is blue already, a canary goes elsewhere");
+    EXPECT_EQ(begin("green", "refuse: later\n").exit, exit_code::usage);
+    EXPECT_THAT(recorded(), ElementsAre("route"));
+    const std::string path = directory.path() + "/stages.yaml";
+    std::ofstream(path) << "stages: [{admit: [all]}]\n";
+    ASSERT_TRUE(service->admit(given("admit", {{"stages", path}})).is_done());
+    EXPECT_THAT(begin().error, HasSubstr("admits its clients in stages; abort ends that"));
+    EXPECT_TRUE(canary({{"RANGES", "all"}, {"to", "green"}}).is_done()) << "one at once may be";
 }
 
 TEST_F(Operations, RetargetFlipsTheRouteAndOpensAgain) {

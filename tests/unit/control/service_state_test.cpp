@@ -334,5 +334,22 @@ TEST(ServiceState, TheLastWordOnTheCanaryCounts) {
     }
 }
 
+TEST(ServiceState, ARunOfStagesThatWasCutIsKnownWithItsKind) {
+    const std::vector<std::string> tokens{"10.0.0.0/8"};
+    auto stage = encode_canary({"green", proxy::address_set::parse(tokens).value(), true});
+    stage["stage"] = 2;
+    script s = first_start();
+    s.add("stages", {{"state", "begun"}, {"what", "canary"}, {"of", 3}, {"by", "alice"}});
+    s.add("canary", stage);
+    const stages_record cut{.stage = 2, .of = 3, .by = "alice", .what = stages_of::canary};
+    EXPECT_EQ(state_of(s.records()).stages, cut);
+    EXPECT_EQ(state_of(*compact(s.records(), 0)).stages, cut);
+    s.add("stages", {{"state", "over"}, {"outcome", "done"}});
+    EXPECT_EQ(state_of(s.records()).stages, std::nullopt);
+    s.add("stages", {{"state", "begun"}, {"of", 3}, {"by", "alice"}});
+    EXPECT_EQ(state_of(s.records()).stages->what, stages_of::admission)
+        << "as earlier versions wrote it";
+}
+
 }  // namespace
 }  // namespace pgsluice::control

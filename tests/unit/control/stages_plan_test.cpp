@@ -23,8 +23,12 @@ service_config configured() {
     return service;
 }
 
-std::string first_error(std::string_view yaml, const service_config& service = configured()) {
-    const auto read = parse_stages(yaml, service);
+std::string first_error(
+    std::string_view yaml,
+    const service_config& service = configured(),
+    stages_of what = stages_of::admission
+) {
+    const auto read = parse_stages(yaml, service, what);
     return read.errors.empty() ? "" : format_problem("s", read.errors.front());
 }
 
@@ -176,6 +180,28 @@ TEST(StagesPlan, StatementsNeedALogin) {
         first_error(with_guard("sql: {query: SELECT true}"), service),
         HasSubstr("s:3:19: a guard.sql needs a login, expected services.app.admin")
     );
+}
+
+TEST(StagesPlan, ACanaryTakesTheSameFileButForWhatHasNoMeaning) {
+    const auto error = [](std::string_view yaml) {
+        return first_error(yaml, configured(), stages_of::canary);
+    };
+    const std::string_view fine = "stages: [{admit: [10.0.0.0/8=5%], dwell: 1s}, {admit: [all]}]";
+    const auto read = parse_stages(fine, configured(), stages_of::canary);
+    ASSERT_TRUE(read.value.has_value()) << format_problem("s", read.errors.front());
+    EXPECT_EQ(read.value->what, stages_of::canary);
+    EXPECT_EQ(plan_of(fine).what, stages_of::admission);
+    EXPECT_THAT(
+        error("stages: [{admit: [all]}]\nrefuse: later\n"),
+        HasSubstr("s:2:9: refuse has no meaning for a canary, whose other clients stay on the route"
+        )
+    );
+    for (const char* nobody : {"none", "10.0.0.0/8=0%"}) {
+        EXPECT_EQ(
+            error("stages: [{admit: [" + std::string(nobody) + "]}]"),
+            "s:1:18: stage 1.admit: a canary of nobody, expected ranges"
+        );
+    }
 }
 
 TEST(StagesPlan, TheExampleIsValid) {

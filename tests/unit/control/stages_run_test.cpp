@@ -22,7 +22,7 @@ public:
         reading.at = limits::clock::now();
         return reading;
     }
-    result<void> enter(const proxy::admission& who, const stage_note& note) override {
+    result<void> enter(const stage_note& note) override {
         if (!trouble.empty()) {
             return failure{"55006", trouble, {}, {}};
         }
@@ -30,7 +30,7 @@ public:
             "{}/{} {} by {}{}",
             note.stage,
             note.of,
-            ranges_of(who),
+            sets.at(note.stage),
             note.by,
             note.why.empty() ? "" : ": " + note.why
         ));
@@ -50,6 +50,7 @@ public:
     std::string trouble;
     std::string answer = "t";
     int asked = 0;
+    std::vector<std::string> sets;  ///< by stage; 0: what stood before
     std::vector<std::string> log;
 };
 
@@ -71,7 +72,11 @@ protected:
             configured
         );
         ASSERT_TRUE(read.value.has_value()) << format_problem("s", read.errors.front());
-        run.emplace(*read.value, service, admission_of("none"), "alice");
+        service.sets = {"none"};
+        for (std::size_t i = 0; i < read.value->stages.size(); ++i) {
+            service.sets.push_back(ranges_of(read.value->admission_of(i)));
+        }
+        run.emplace(*read.value, std::move(made), "alice");
         run->begin();
     }
     void pass(int for_s) {
@@ -86,7 +91,8 @@ protected:
     }
 
     limits::clock::time_point now{seconds(1000)};
-    fake_service service;
+    std::unique_ptr<fake_service> made = std::make_unique<fake_service>();
+    fake_service& service = *made;  ///< the run's, once it has started
     std::optional<stages_run> run;
 };
 
@@ -96,6 +102,7 @@ constexpr std::string_view held_guard_falls = "[{held: {max: 5}, on_fail: fall_b
 TEST_F(StagesRun, AdmitsOneStageAfterTheOther) {
     start();
     EXPECT_EQ(status("state"), "running");
+    EXPECT_EQ(status("what"), "admission");
     pass(9);
     EXPECT_THAT(service.log, IsEmpty());
     EXPECT_EQ(status("left_ms"), "1000");
