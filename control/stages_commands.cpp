@@ -92,6 +92,7 @@ outcome service_operations::start_stages(
     stages_plan plan, std::unique_ptr<stages_door> door, const std::string& by
 ) {
     around_.engine.read_load(id_, true);
+    const service_reading before = door->read();
     const auto entered = door->enter_in_turn({1, plan.stages.size(), by, {}});
     if (!entered) {
         door->note("over", {{"outcome", "failed"}});
@@ -99,7 +100,7 @@ outcome service_operations::start_stages(
     }
     const bool is_canary = plan.what == stages_of::canary;
     auto run = std::make_shared<stages_run>(std::move(plan), std::move(door), by);
-    run->begin();
+    run->begin(before);
     std::shared_ptr<stages_run> last;
     {
         const std::lock_guard guard(mutex_);

@@ -51,11 +51,10 @@ stages_run::~stages_run() {
     stop();
 }
 
-void stages_run::begin() {
-    const service_reading now = service_->read();
+void stages_run::begin(const service_reading& before) {
     const std::lock_guard lock(mutex_);
     machine_.carried_out({order::what::advance, 1, {}}, clock::now());
-    meter_.begin_stage(1, now);
+    meter_.begin_stage(1, before);
     ++entries_;
 }
 
@@ -172,12 +171,13 @@ result<void> stages_run::carry_out_locked(const order& todo, const std::string& 
         finish_locked("done", by);
         return {};
     }
+    const service_reading before = service_->read();
     auto entered = service_->enter({todo.stage, machine_.stages(), by, todo.why});
     if (!entered) {
         return entered;
     }
     machine_.carried_out(todo, clock::now());
-    meter_.begin_stage(todo.stage, service_->read());
+    meter_.begin_stage(todo.stage, before);
     answers_.clear();
     ++entries_;
     noted_ = {};

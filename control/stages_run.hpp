@@ -54,8 +54,8 @@ public:
     stages_run(const stages_run&) = delete;
     stages_run& operator=(const stages_run&) = delete;
 
-    /// The first stage is in force.
-    void begin();
+    /// The first stage is in force; `before` was read just before, so that nothing since is missed.
+    void begin(const service_reading& before);
     /// After begin(): looks every 200 ms from now on.
     void start_thread();
     /// Waits for its thread. Not for the thread itself.

@@ -26,6 +26,10 @@ public:
         if (!trouble.empty()) {
             return failure{"55006", trouble, {}, {}};
         }
+        if (note.stage == fails_at) {
+            ++reading.load.answers;
+            reading.load.add_error("57P03");
+        }
         log.push_back(fmt::format(
             "{}/{} {} by {}{}",
             note.stage,
@@ -50,6 +54,7 @@ public:
     std::string trouble;
     std::string answer = "t";
     int asked = 0;
+    std::size_t fails_at = 0;       ///< a stage that fails somebody the moment it is in force
     std::vector<std::string> sets;  ///< by stage; 0: what stood before
     std::vector<std::string> log;
 };
@@ -77,7 +82,12 @@ protected:
             service.sets.push_back(ranges_of(read.value->admission_of(i)));
         }
         run.emplace(*read.value, std::move(made), "alice");
-        run->begin();
+        const service_reading before = service.read();
+        if (service.fails_at == 1) {
+            ++service.reading.load.answers;
+            service.reading.load.add_error("57P03");
+        }
+        run->begin(before);
     }
     void pass(int for_s) {
         for (int i = 0; i < 5 * for_s; ++i) {
@@ -128,6 +138,24 @@ TEST_F(StagesRun, AGuardHoldsAndSaysWhy) {
     service.reading.held = 5;
     pass(11);
     EXPECT_THAT(service.log, ElementsAre("held", "2/3 10.0.0.0/8 by alice"));
+}
+
+constexpr std::string_view any_error = "[{errors: {max: 0%}, at_least: 1, on_fail: fall_back}]";
+
+TEST_F(StagesRun, WhatFailsAtOnceCountsInTheFirstStage) {
+    service.fails_at = 1;
+    start(any_error);
+    pass(1);
+    EXPECT_EQ(status("state"), "fallen_back");
+    EXPECT_EQ(run->stage(), 0U);
+}
+
+TEST_F(StagesRun, WhatFailsAtOnceCountsInALaterStage) {
+    service.fails_at = 2;
+    start(any_error);
+    pass(11);
+    EXPECT_EQ(status("state"), "fallen_back");
+    EXPECT_EQ(run->stage(), 1U);
 }
 
 TEST_F(StagesRun, AGuardFallsBackAndTheOperatorGoesOn) {
