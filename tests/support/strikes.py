@@ -53,9 +53,13 @@ class Run:
         FAULTS[name](self)
 
     def finish(self):
-        """Waits for the commands; their answers."""
-        self.wake()
-        answers = [command.finish(100) for command in self.commands]
+        """Waits for the commands; their answers. A proxy that comes by the planted point once
+        more, as a drain has two passes, stops there again."""
+        def are_over():
+            self.wake()
+            return not any(command.running() for command in self.commands)
+        wait_until(are_over, "the end of the commands", 100)
+        answers = [command.finish() for command in self.commands]
         self.closed.set()
         return answers
 
