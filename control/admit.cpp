@@ -8,18 +8,12 @@
 #include <boost/json/value.hpp>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 
 namespace pgsluice::control {
 namespace {
 
 namespace json = boost::json;
 using clock = limits::clock;
-
-template <class Wanted>
-std::size_t count_if(const std::vector<proxy::session_info>& sessions, const Wanted& wanted) {
-    return static_cast<std::size_t>(std::count_if(sessions.begin(), sessions.end(), wanted));
-}
 
 }  // namespace
 
@@ -36,8 +30,8 @@ std::string_view service_operations::gate_word() const {
 json::object service_operations::admission_json(const std::vector<proxy::session_info>& sessions
 ) const {
     json::object fields = encode_admission(around_.engine.admitted(id_));
-    const std::size_t outside = count_if(sessions, is_outside);
-    const std::size_t known = count_if(sessions, [](const auto& each) {
+    const std::size_t outside = count_of(sessions, is_outside);
+    const std::size_t known = count_of(sessions, [](const auto& each) {
         return each.phase != proxy::session_phase::startup;
     });
     fields["inside"] = known - outside;
@@ -102,7 +96,7 @@ json::object service_operations::admitted_json(std::chrono::duration<double, std
         result[field.key()] = std::move(field.value());
     }
     result["still_working"] =
-        count_if(sessions, [](const auto& each) { return is_outside(each) && blocks_drain(each); });
+        count_of(sessions, [](const auto& each) { return is_outside(each) && blocks_drain(each); });
     result["workers"] = around_.engine.workers();
     result["acknowledged_ms"] = took.count();
     return result;

@@ -31,22 +31,8 @@ bool is_astray(const proxy::session_info& session) {
     return session.is_astray;
 }
 
-std::size_t count_astray(const std::vector<proxy::session_info>& sessions) {
-    return static_cast<std::size_t>(std::count_if(sessions.begin(), sessions.end(), is_astray));
-}
-
-json::array rows_of(const std::vector<proxy::session_info>& sessions) {
-    const auto rows = session_rows(sessions, is_astray);
-    return json::array(rows.begin(), rows.end());
-}
-
-/// Those that have arrived.
-std::size_t count_there(const std::vector<proxy::session_info>& sessions) {
-    return static_cast<std::size_t>(std::count_if(
-        sessions.begin(),
-        sessions.end(),
-        [](const auto& each) { return each.is_canary && !each.is_astray && !each.backend.empty(); }
-    ));
+bool has_arrived(const proxy::session_info& session) {
+    return session.is_canary && !session.is_astray && !session.backend.empty();
 }
 
 }  // namespace
@@ -159,10 +145,10 @@ void service_operations::wait_followed(
 outcome service_operations::canary_outcome(const canary_record& now, milliseconds waited) {
     const auto sessions = traffic_.sessions();
     json::object result = encode_canary(now);
-    result["sessions"] = count_there(sessions);
-    result["left"] = rows_of(sessions);
+    result["sessions"] = count_of(sessions, has_arrived);
+    result["left"] = rows_json(sessions, is_astray);
     result["waited_ms"] = waited.count();
-    const std::size_t left = count_astray(sessions);
+    const std::size_t left = count_of(sessions, is_astray);
     if (now.is_on() || left == 0) {
         return outcome::done(std::move(result));
     }
@@ -182,26 +168,26 @@ std::optional<outcome> service_operations::refused_by_canary() const {
         );
     }
     const auto sessions = around_.engine.sessions(id_);
-    const std::size_t left = count_astray(sessions);
+    const std::size_t left = count_of(sessions, is_astray);
     if (left == 0) {
         return std::nullopt;
     }
     return outcome::of(
         exit_code::refused,
         counted(left, "session") + " of a canary could not go back yet; wait, or kill them",
-        {{"left", rows_of(sessions)}}
+        {{"left", rows_json(sessions, is_astray)}}
     );
 }
 
 json::value service_operations::canary_json(const std::vector<proxy::session_info>& sessions
 ) const {
     const canary_record now = canary_now();
-    const std::size_t left = count_astray(sessions);
+    const std::size_t left = count_of(sessions, is_astray);
     if (!now.is_on() && left == 0) {
         return nullptr;
     }
     json::object fields = encode_canary(now);
-    fields["sessions"] = count_there(sessions);
+    fields["sessions"] = count_of(sessions, has_arrived);
     fields["elsewhere"] = left;
     return fields;
 }

@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <set>
 
 namespace pgsluice::control {
@@ -25,15 +24,6 @@ using session_list = std::vector<proxy::session_info>;
 
 bool awaits_login(const proxy::session_info& session) {
     return session.awaits_login;
-}
-
-std::size_t count(const session_list& sessions, bool (*wanted)(const proxy::session_info&)) {
-    return static_cast<std::size_t>(std::count_if(sessions.begin(), sessions.end(), wanted));
-}
-
-json::array late_rows(const session_list& sessions) {
-    const auto rows = session_rows(sessions, awaits_login);
-    return json::array(rows.begin(), rows.end());
 }
 
 /// Where the role is looked at: every database that a session is in now, else where it would be.
@@ -117,8 +107,8 @@ void service_operations::add_logins(json::object& result) const {
     const auto has_login = [](const proxy::session_info& each) {
         return each.is_restricted;
     };
-    result["restricted"] = count(sessions, has_login);
-    result["left"] = late_rows(sessions);
+    result["restricted"] = count_of(sessions, has_login);
+    result["left"] = rows_json(sessions, awaits_login);
 }
 
 /// After `off`: whoever still has the login cannot write yet.
@@ -126,14 +116,14 @@ outcome service_operations::own_logins_outcome(milliseconds waited) {
     json::object result{{"access", "read-write"}};
     add_logins(result);
     result["waited_ms"] = waited.count();
-    const std::size_t left = count(around_.engine.sessions(id_), awaits_login);
+    const std::size_t left = count_of(around_.engine.sessions(id_), awaits_login);
     if (left == 0) {
         return outcome::done(std::move(result));
     }
     return outcome::of(
         exit_code::deadline,
         "access is read-write, but " + counted(left, "session") +
-            " could not go back to the login before yet",
+            " could not go back from the read-only login yet; see left, then give reconnect",
         std::move(result)
     );
 }
@@ -148,7 +138,7 @@ std::optional<outcome> service_operations::refused_by_read_only_user() const {
         );
     }
     const auto sessions = around_.engine.sessions(id_);
-    const std::size_t left = count(sessions, awaits_login);
+    const std::size_t left = count_of(sessions, awaits_login);
     if (left == 0) {
         return std::nullopt;
     }
@@ -156,7 +146,7 @@ std::optional<outcome> service_operations::refused_by_read_only_user() const {
         exit_code::refused,
         counted(left, "session") + " could not go back from a read-only login yet; wait, or kill "
                                    "them",
-        {{"left", late_rows(sessions)}}
+        {{"left", rows_json(sessions, awaits_login)}}
     );
 }
 

@@ -2,9 +2,11 @@
 #include "control/report_json.hpp"
 
 #include "control/admission_record.hpp"
+#include "control/steps.hpp"
 
 #include <boost/json/value.hpp>
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <map>
 
@@ -222,6 +224,19 @@ json::object session_json(const proxy::session_info& session) {
         {"pins", std::move(pins)},
         {"query", session.query},
     };
+}
+
+std::size_t count_of(
+    const std::vector<proxy::session_info>& sessions, bool (*wanted)(const proxy::session_info&)
+) {
+    return static_cast<std::size_t>(std::count_if(sessions.begin(), sessions.end(), wanted));
+}
+
+json::array rows_json(
+    const std::vector<proxy::session_info>& sessions, bool (*wanted)(const proxy::session_info&)
+) {
+    const auto rows = session_rows(sessions, wanted);
+    return json::array(rows.begin(), rows.end());
 }
 
 json::array blockers_json(const std::vector<proxy::session_info>& blockers) {
