@@ -180,8 +180,7 @@ task<void> session::relay() {
         pump_.close();
     }
     if (!is_misplaced() || reconnect_ == reconnect_stage::none) {
-        follow_place(
-        );  // it may have changed during the login, which may not be the one it should have
+        follow_place();  // changed during the login, or that could not be the one it should have
     }
     guard_from_start();
     read_load();

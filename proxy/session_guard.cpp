@@ -49,8 +49,8 @@ bool session::must_be_guarded() const noexcept {
     if (!leg_) {
         return shard_.read_only();
     }
-    const bool is_open = shard_.read_only() && !(shard_.restricts() && leg_->is_restricted);
-    return is_open || leg_->is_read_only;
+    const bool is_kept_by_login = shard_.restricts() && leg_->is_restricted;
+    return leg_->is_read_only || (shard_.read_only() && !is_kept_by_login);
 }
 
 bool session::guard_due() const noexcept {

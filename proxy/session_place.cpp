@@ -25,7 +25,9 @@ session::place session::place_now() const noexcept {
         there = {.backend = other->backend, .is_canary = true, .is_read_only = other->is_read_only};
     }
     const auto& backends = shard_.settings().backends;
-    there.is_restricted = shard_.restricts() && backends[there.backend].read_only_login;
+    // Only of the route's backend has the role been looked at.
+    there.is_restricted =
+        shard_.restricts() && !there.is_canary && backends[there.backend].read_only_login;
     return there;
 }
 
@@ -121,7 +123,6 @@ task<bool> session::connect_canary(std::shared_ptr<const service_settings> setti
         leg_->preface = preface_for(target);
         leg_->is_canary = true;
         leg_->is_read_only = there.is_read_only;
-        leg_->is_restricted = there.is_restricted && is_proven_;
         const auto opened = co_await open_leg(*leg_, wait_, target, settings->connect_timeout);
         if (opened) {
             co_return true;

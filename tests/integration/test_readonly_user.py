@@ -293,6 +293,26 @@ def test_the_fence_comes_and_goes_beside_it(proxy, server, connect):
     run(session, INSERT)
 
 
+def test_a_canarys_clients_stay_under_the_guard(proxy, server, connect):
+    """Nobody has looked at the role on the canary's server, so that its clients never have it."""
+    proxy.service["backends"]["green"].update(
+        {key: value for key, value in proxy.service["backends"]["blue"].items()
+         if key.startswith("read_only")})
+    proxy.write_config()
+    proxy.restart()
+    session = connect(proxy)
+    proxy.ctl("canary", "127.0.0.0/8", "--to", "green", "--access", "read-write")
+    run(session, INSERT)
+    done = by_user(proxy)
+    assert (done["restricted"], done["left"]) == (0, [])
+    for each in (session, connect(proxy)):
+        assert (who(each), refusal(each)) == ("alice", GUARDED)
+    proxy.ctl("canary", "off")
+    assert (who(session), refusal(session)) == ("reader", NOT_ALLOWED)
+    proxy.ctl("readonly", "off")
+    run(session, INSERT)
+
+
 def test_it_holds_over_a_crash(proxy, connect):
     by_user(proxy)
     proxy.kill9()
@@ -333,7 +353,8 @@ def test_a_role_with_rights_to_write_is_refused_and_they_are_named(proxy, server
     for right, words in (("INSERT ON t", "table public.t"),
                          ("UPDATE (a) ON t", "table public.t"),
                          ("CREATE ON SCHEMA public", "CREATE in schema public"),
-                         ("CREATE ON DATABASE postgres", "CREATE in the database")):
+                         ("CREATE ON DATABASE postgres", "CREATE in the database"),
+                         ("pg_write_server_files", "membership in pg_write_server_files")):
         server.query(f"GRANT {right} TO reader")
         code, error = refused(proxy, "readonly", "on", "--by", "user")
         server.query(f"REVOKE {right} FROM reader")
@@ -341,7 +362,12 @@ def test_a_role_with_rights_to_write_is_refused_and_they_are_named(proxy, server
         assert f"{words} (database postgres)" in error
     server.query("CREATE SEQUENCE s; GRANT USAGE ON SEQUENCE s TO reader")
     assert "sequence public.s" in refused(proxy, "readonly", "on", "--by", "user")[1]
-    server.query("DROP SEQUENCE s")
+    server.query("DROP SEQUENCE s; CREATE TABLE own (); ALTER TABLE own OWNER TO reader; "
+                 "REVOKE ALL ON own FROM reader")
+    assert "table public.own" in refused(proxy, "readonly", "on", "--by", "user")[1]
+    server.query("DROP TABLE own; ALTER ROLE reader CREATEROLE")
+    assert "CREATEROLE or CREATEDB of reader" in refused(proxy, "readonly", "on", "--by", "user")[1]
+    server.query("ALTER ROLE reader NOCREATEROLE")
     run(session, INSERT)
     by_user(proxy)
     assert refusal(session) == NOT_ALLOWED
