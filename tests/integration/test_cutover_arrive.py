@@ -38,13 +38,14 @@ def heard_by(listener, count):
     return [told.payload for told in listener.notifies]
 
 
-def unread_by(port):
-    """Bytes that wait in the kernel for the socket of that local port."""
+def unread_by(port, server_port):
+    """Bytes that wait in the kernel for the socket of that local port. Others may have the port as
+    well, towards other servers or left in TIME_WAIT, so both ends say which one is meant."""
+    wanted = (port, server_port)
     with open("/proc/net/tcp") as sockets:
-        for fields in map(str.split, list(sockets)[1:]):
-            if int(fields[1].rpartition(":")[2], 16) == port:
-                return int(fields[4].rpartition(":")[2], 16)
-    return 0
+        rows = [line.split() for line in list(sockets)[1:]]
+    return sum(int(row[4].rpartition(":")[2], 16) for row in rows
+               if tuple(int(end.rpartition(":")[2], 16) for end in row[1:3]) == wanted)
 
 
 @pytest.mark.parametrize("answers", [True, False], ids=["late", "never"])
@@ -58,7 +59,8 @@ def test_a_listener_whose_old_backend_hangs_misses_nothing(proxy, pair, answers)
         running = stop_at(proxy, "cutover:move:before")
         port = pair.old.value("SELECT client_port FROM pg_stat_activity WHERE pid = %s", backend)
         pair.old.query("NOTIFY news, 'on the old server'", dbname=DB)
-        wait_until(lambda: unread_by(port), "a notification that the proxy has not read")
+        wait_until(lambda: unread_by(port, pair.old.port),
+                   "a notification that the proxy has not read")
         os.kill(backend, signal.SIGSTOP)
         try:
             wait_until(lambda: stopped(backend), "the old backend to stop")
