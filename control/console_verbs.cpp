@@ -60,10 +60,12 @@ constexpr console_verb verbs[] = {
      .runs = command_id::cutover},
     {.name = "abort", .usage = "ABORT", .runs = command_id::abort},
     {.name = "admit",
-     .usage = "ADMIT ALL|NONE|RANGE[=PERCENT%] ... [HOLD | REFUSE 'MESSAGE']",
+     .usage = "ADMIT ALL|NONE|RANGE[=PERCENT%] ... [HOLD | REFUSE 'MESSAGE'] | PAUSE | RESUME "
+              "| SKIP",
      .runs = command_id::admit},
     {.name = "canary",
-     .usage = "CANARY RANGE[=PERCENT%] ... TO BACKEND [ACCESS READ-ONLY|READ-WRITE] | CANARY OFF",
+     .usage = "CANARY RANGE[=PERCENT%] ... TO BACKEND [ACCESS READ-ONLY|READ-WRITE] | OFF | PAUSE "
+              "| RESUME | SKIP",
      .runs = command_id::canary},
     {.name = "readonly",
      .usage = "READONLY ON|OFF [TIMEOUT 10s] [FENCE NONE|DEFAULT|LOCK_TABLES] "

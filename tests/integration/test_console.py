@@ -358,6 +358,8 @@ def test_admit_and_drain(proxy, connect, console):
         assert refused.startup[-1].fields()["M"] == "back at five"
     console.run("ADMIT ALL")
     assert console.run("SHOW GATE")[0]["gate"] == "open"
+    for word in ("PAUSE", "RESUME", "SKIP"):
+        assert "admits nobody in stages" in console.error(f"ADMIT {word}")[1]
     console.run("DRAIN USER postgres TIMEOUT 10s")
     assert errors_of(session.read_to_end()) == ["57P01"]
 
@@ -370,7 +372,8 @@ def test_canary(connect, console):
            "sessions": 1, "elsewhere": 0}
     assert console.run("SHOW CANARY") == [row]
     assert console.error("CANARY 127.0.0.0/8")[0] == "22023"
-    assert "no canary in stages" in console.error("CANARY SKIP")[1]
+    for word in ("PAUSE", "RESUME", "SKIP"):
+        assert "no canary in stages" in console.error(f"CANARY {word}")[1]
     console.run("CANARY OFF")
     assert session.value("SHOW cluster_name") == "blue" and console.run("SHOW CANARY") == []
 
