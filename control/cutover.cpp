@@ -9,6 +9,7 @@
 // A restart after a crash walks the same way back, or, with a commit record, the rest forward.
 #include "control/cutover.hpp"
 
+#include "control/duration.hpp"
 #include "control/steps.hpp"
 
 #include <algorithm>
@@ -61,12 +62,25 @@ step_result<std::string> perform(cutover_state& state, const step& one) {
     return done;
 }
 
+/// A step can be late although it has hardly begun: those before it took the time.
+step_failure with_whose_time(const cutover_state& state, step_failure failure) {
+    const bool is_over = !state.committed && clock::now() >= state.overall;
+    if (is_over && failure.why == setback::deadline) {
+        failure.text += "; all steps before the commit point had " +
+                        format_duration(state.asked.timeout) + " together";
+    }
+    return failure;
+}
+
 /// Runs one step and writes down how long it took; its failure comes back with its name.
 step_result<void> run_step(cutover_state& state, const step& one) {
     show(state, one.name, std::string(one.does));
     const clock::time_point start = clock::now();
     const bool was_paused = is_holding(state);
     step_result<std::string> done = perform(state, one);
+    if (!done) {
+        done = with_whose_time(state, done.error());
+    }
     const bool is_paused = was_paused || is_holding(state);
     const std::string text = done ? *done : done.error().text;
     state.report.steps.push_back({std::string(one.name), since(start), text, is_paused});

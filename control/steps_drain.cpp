@@ -110,7 +110,9 @@ step_result<std::string> drain_long(cutover_state& state, limits until) {
     const auto left = service.progress().long_running;
     step_failure late = stopped_or_late(
         until,
-        counted(left, "session") + " with long transactions did not come to a boundary in time"
+        left == 0 ? "no time was left to park sessions ahead"
+                  : counted(left, "session") +
+                        " with long transactions did not come to a boundary in time"
     );
     // Those that were at work when the pass began count as long, however brief it was.
     const auto begun = state.drain_ends - state.asked.drain_timeout;

@@ -285,9 +285,10 @@ def test_wait_ends_at_the_timeout_and_names_the_session(lasting):
     with proxy_for(lasting, "logical") as proxy, contextlib.closing(connect(proxy)) as pinned:
         with pinned.cursor() as cursor:
             cursor.execute("CREATE TEMP TABLE mine (a int)")
-        code, answer = cutover(proxy, "--on-pinned", "wait", "--timeout", "2s")
+        code, answer = cutover(proxy, "--on-pinned", "wait", "--timeout", "5s")
         assert code == 5
         assert "temp" in answer["rows"][0]
+        assert "all steps before the commit point had 5s together" in answer["error"]
         expect_untouched(proxy, lasting)
 
 

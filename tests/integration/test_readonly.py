@@ -247,7 +247,7 @@ def test_on_waits_for_a_transaction(proxy, server, connect):
 def test_on_gives_up_at_its_deadline(proxy, connect):
     writer, other = connect(), connect()
     writer.run("BEGIN; INSERT INTO t VALUES (80)")
-    code, answer = proxy.ctl("readonly", "on", "--timeout", "2s", check=False)
+    code, answer = proxy.ctl("readonly", "on", "--timeout", "5s", check=False)
     assert code == 5 and proxy.status()["access"] == "read-write"
     assert [b["query"] for b in answer["blockers"]] == [
         "BEGIN; INSERT INTO t VALUES (80)"]

@@ -159,7 +159,7 @@ def test_at_the_deadline_everything_is_as_before(proxy, connect):
     busy.autocommit = False
     run(busy, INSERT)
     code, answer = proxy.ctl("readonly", "on", "--by", "user", "--fence", "none", "--timeout",
-                             "2s", check=False)
+                             "5s", check=False)
     assert code == 5 and len(answer["blockers"]) == 1
     run(busy, INSERT)
     busy.commit()

@@ -124,9 +124,9 @@ class World:
         assert fence == ("on" if committed else "off")
 
 
-def stop_at(proxy, point, *arguments):
+def stop_at(proxy, point):
     """A cutover that stands still, with the whole proxy, at the point."""
-    running = proxy.ctl_start("cutover", "--to", "green", *arguments)
+    running = proxy.ctl_start("cutover", "--to", "green")
     wait_until(lambda: stopped(proxy.process.pid), f"the proxy to stop at {point}", 60)
     return running
 

@@ -214,7 +214,7 @@ TEST_F(CanaryStages, AreRefusedWithoutAnEffect) {
     EXPECT_EQ(begin("green", "refuse: later\n").exit, exit_code::usage);
     EXPECT_THAT(recorded(), ElementsAre("route"));
     const std::string path = directory.path() + "/stages.yaml";
-    std::ofstream(path) << "stages: [{admit: [all]}]\n";
+    std::ofstream(path) << "dwell: 60m\nstages: [{admit: [10.0.0.0/16]}, {admit: [all]}]\n";
     ASSERT_TRUE(service->admit(given("admit", {{"stages", path}})).is_done());
     EXPECT_THAT(begin().error, HasSubstr("admits its clients in stages; abort ends that"));
     EXPECT_TRUE(canary({{"RANGES", "all"}, {"to", "green"}}).is_done()) << "one at once may be";
