@@ -127,7 +127,7 @@ def test_biggest_startup_packet_that_is_allowed(blue):
                          ids=["nothing", "two bytes", "most of it"])
 def test_slow_startup_meets_the_login_deadline(blue, sent):
     """Who has not even asked for anything is told nothing, as by the server itself."""
-    with Sluice({"blue": blue}, service={"login_timeout": "300ms"}) as proxy:
+    with Sluice({"blue": blue}, service={"login_timeout": "1s"}) as proxy:
         with client(proxy) as logged_in, Wire(proxy.host, proxy.port) as slow:
             slow.send(sent)
             assert slow.read_to_end() == []
@@ -138,7 +138,7 @@ def test_slow_startup_meets_the_login_deadline(blue, sent):
 def test_client_that_gives_no_password_meets_the_login_deadline(blue):
     with Cluster("guarded") as guarded:
         guarded.require_password("carol", "secret")
-        with Sluice({"guarded": guarded}, service={"login_timeout": "500ms"}) as proxy:
+        with Sluice({"guarded": guarded}, service={"login_timeout": "1s"}) as proxy:
             with Wire(proxy.host, proxy.port) as wire:
                 wire.send(startup("carol", "postgres"))
                 messages = wire.read_to_end()
@@ -184,7 +184,7 @@ def test_backend_that_says_nothing_meets_the_login_deadline():
 
 def test_frozen_server_hurts_only_who_needs_it():
     with Cluster("azure") as server, \
-            Sluice({"azure": server}, service={"login_timeout": "500ms"}) as proxy:
+            Sluice({"azure": server}, service={"login_timeout": "1s"}) as proxy:
         with client(proxy) as wire:
             server.freeze()
             wire.send(query("SELECT 'answered late'"))
