@@ -8,7 +8,6 @@
 #include <boost/json/value.hpp>
 #include <spdlog/spdlog.h>
 
-
 namespace pgsluice::control {
 namespace {
 

@@ -27,15 +27,17 @@ outcome rehearsal_outcome(const cutover_request& asked, const rehearsal& found);
 /// One row of `sessions`.
 boost::json::object session_json(const proxy::session_info& session);
 
-/// Those that keep an operation from its end.
 /// How many are `wanted`.
 std::size_t count_of(
     const std::vector<proxy::session_info>& sessions, bool (*wanted)(const proxy::session_info&)
 );
-/// Those in words, as session_rows() has them.
+
+/// Those that are `wanted` in words, as session_rows() has them.
 boost::json::array rows_json(
     const std::vector<proxy::session_info>& sessions, bool (*wanted)(const proxy::session_info&)
 );
+
+/// Those that keep an operation from its end.
 boost::json::array blockers_json(const std::vector<proxy::session_info>& blockers);
 
 /// One of those that kept a pause from completing: pid, user, database, application, address,
