@@ -192,10 +192,11 @@ struct console_config {
     bool operator==(const console_config&) const = default;
 };
 
-/// By client address and minute; 0: no limit.
+/// By client address, the first two by minute; 0: no limit.
 struct limits_config {
     std::uint32_t failed_logins = 0;
     std::uint32_t unknown_cancels = 1'000;
+    std::uint32_t unauthenticated = 0;
     bool operator==(const limits_config&) const = default;
 };
 

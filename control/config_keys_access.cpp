@@ -67,6 +67,16 @@ const config_key<service> limit_rows[] = {
          .doc = "As many CancelRequests with keys of no session may come from one address; then "
                 "all of its are ignored until the minute is over. 0 is off."}
     ),
+    number_key<service, 0, 1'000'000'000, &service::limits, &limits_config::unauthenticated>(
+        {.name = "limits.unauthenticated",
+         .unit = "connections",
+         .initial = "0",
+         .is_reloadable = reloadable,
+         .doc = "As many connections from one address (or /64 of IPv6) may be there that have not "
+                "logged in; further ones are refused with 53300. Clients that wait at a closed "
+                "gate do not count. 0 is off: behind a load balancer without PROXY protocol one "
+                "address is many. All addresses together have `max_connections` + 1000."}
+    ),
 };
 
 using backend = backend_config;

@@ -142,6 +142,7 @@ void copy_values(const service_config& service, proxy::service_settings& setting
     settings.client_address = service.client_address;
     settings.failed_logins_max = service.limits.failed_logins;
     settings.unknown_cancels_max = service.limits.unknown_cancels;
+    settings.unauthenticated_max = service.limits.unauthenticated;
     settings.moves_in_flight = service.moves_in_flight;
     settings.pins_defined_currval = service.pins.currval == currval_policy::defined;
     settings.connect_timeout = service.connect_timeout;

@@ -73,6 +73,14 @@ bool client_address::is_ipv4() const noexcept {
     return !is_local && is_mapped(bytes);
 }
 
+std::array<std::uint8_t, 16> client_address::network() const noexcept {
+    std::array<std::uint8_t, 16> whole = bytes;
+    if (!is_ipv4()) {
+        std::fill(whole.begin() + 8, whole.end(), std::uint8_t{0});
+    }
+    return whole;
+}
+
 client_address client_address::of(const endpoint& e) noexcept {
     client_address address;
     if (e.address.ss_family == AF_INET) {

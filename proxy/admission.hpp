@@ -20,6 +20,8 @@ struct client_address {
     bool is_local = false;                 ///< a unix socket: there is no address
 
     bool is_ipv4() const noexcept;
+    /// What one host has to itself: an IPv4 address, the first 64 bits of an IPv6 address.
+    std::array<std::uint8_t, 16> network() const noexcept;
     /// Anything but IPv4 and IPv6 is local.
     static client_address of(const endpoint& e) noexcept;
 

@@ -140,6 +140,7 @@ task<void> session::serve_console() {
         co_await tell_and_close(std::move(why));
         co_return;
     }
+    leave_newcomers();
     spdlog::info(
         "console_opened service={} session={} user={} address={}",
         settings->name,

@@ -1,23 +1,13 @@
 #include "proxy/failure_limit.hpp"
 
-#include <algorithm>
-
 namespace pgsluice::proxy {
-
-failure_limit::key failure_limit::key_of(const client_address& by) noexcept {
-    key whole = by.bytes;
-    if (!by.is_ipv4()) {
-        std::fill(whole.begin() + 8, whole.end(), std::uint8_t{0});
-    }
-    return whole;
-}
 
 bool failure_limit::is_reached(const client_address& by, std::uint32_t max, time now) {
     if (max == 0 || by.is_local) {
         return false;
     }
     const std::lock_guard lock(mutex_);
-    const auto found = tallies_.find(key_of(by));
+    const auto found = tallies_.find(by.network());
     if (found == tallies_.end()) {
         return false;
     }
@@ -33,7 +23,7 @@ bool failure_limit::count(const client_address& by, std::uint32_t max, time now)
         return false;
     }
     const std::lock_guard lock(mutex_);
-    const key who = key_of(by);
+    const key who = by.network();
     if (tallies_.size() >= addresses_max && !tallies_.contains(who)) {
         make_room(max, now);
     }

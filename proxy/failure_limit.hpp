@@ -38,7 +38,6 @@ private:
         std::uint32_t count = 0;
     };
 
-    static key key_of(const client_address& by) noexcept;
     void make_room(std::uint32_t max, time now);
 
     mutable std::mutex mutex_;

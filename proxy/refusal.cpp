@@ -46,6 +46,15 @@ failure too_many_failures(const service_settings& settings) {
         "Try again in a minute, with the right password."};
 }
 
+failure too_many_newcomers(const service_settings& settings) {
+    return {
+        std::string(sqlstate::too_many_connections),
+        "too many connections from this address have not logged in",
+        "The limit of service \"" + settings.name +
+            "\" is limits.unauthenticated = " + std::to_string(settings.unauthenticated_max) + ".",
+        "Try again when some of them have."};
+}
+
 failure nobody_asked(const service_settings& settings, std::uint32_t backend) {
     return {
         std::string(sqlstate::invalid_authorization),

@@ -51,6 +51,9 @@ failure no_login_rule(
 /// 28000, for clients of an address from which service_settings::failed_logins_max have failed.
 failure too_many_failures(const service_settings& settings);
 
+/// 53300, for a connection beyond service_settings::unauthenticated_max of its address.
+failure too_many_newcomers(const service_settings& settings);
+
 /// 28000, for a client that nobody has asked who it is, at a backend with a login of its own.
 failure nobody_asked(const service_settings& settings, std::uint32_t backend);
 

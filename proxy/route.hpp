@@ -116,6 +116,7 @@ struct service_settings {
     std::uint32_t max_connections = 10'000;  ///< clients beyond it get 53300; held ones count
     std::uint32_t failed_logins_max = 0;     ///< by address, see failure_limit; 0: no limit
     std::uint32_t unknown_cancels_max = 0;   ///< the same, of CancelRequests without a session
+    std::uint32_t unauthenticated_max = 0;   ///< by address, see newcomer_limit; 0: no limit
     std::uint32_t moves_in_flight = 32;      ///< sessions captured or replayed at once, all workers
     std::uint32_t move_every = 0;            ///< testing.move_every; 0 is off
     address_shown client_address = address_shown::nowhere;

@@ -2,6 +2,7 @@
 
 #include "proxy/directive.hpp"
 #include "proxy/failure_limit.hpp"
+#include "proxy/newcomer_limit.hpp"
 #include "proxy/route.hpp"
 #include "proxy/stats.hpp"
 
@@ -56,6 +57,9 @@ public:
     failure_limit& failed_logins() noexcept { return failed_logins_; }
     failure_limit& unknown_cancels() noexcept { return unknown_cancels_; }
 
+    /// Connections that have not logged in, by address.
+    newcomer_limit& newcomers() noexcept { return newcomers_; }
+
     /// A worker's share of service_progress; wakes whoever waits if it changed.
     void publish(std::size_t worker, const service_progress& share);
     service_progress progress() const;
@@ -85,6 +89,7 @@ private:
     std::atomic<std::uint32_t> consoles_{0};
     failure_limit failed_logins_;
     failure_limit unknown_cancels_;
+    newcomer_limit newcomers_;
 
     mutable std::mutex progress_mutex_;
     std::condition_variable changed_;

@@ -55,6 +55,7 @@ session::~session() {
     if (has_key_) {
         shard_.home().cancels().remove(client_pid_, cancel_secret_);
     }
+    leave_newcomers();
     if (stranger_) {
         shard_.shared().part();
     }
@@ -68,8 +69,10 @@ session::~session() {
 }
 
 task<void> session::run() {
-    bool goes_on = startup_.has_value();
-    if (!goes_on) {
+    bool goes_on = false;
+    if (startup_) {
+        goes_on = co_await join_newcomers();  // another service has read its startup
+    } else {
         goes_on = co_await arrive();
     }
     if (!own_client_) {
@@ -104,6 +107,9 @@ task<void> session::run() {
 task<bool> session::arrive() {
     bool goes_on = co_await find_source();
     if (goes_on) {
+        goes_on = co_await join_newcomers();
+    }
+    if (goes_on) {
         goes_on = co_await start_up();
     }
     if (goes_on) {
@@ -128,6 +134,9 @@ task<bool> session::take_place() {
     }
     stranger_ = false;
     shard_.shared().part();
+    if (answers_for_client_) {
+        leave_newcomers();
+    }
     co_return true;
 }
 
@@ -136,6 +145,7 @@ task<bool> session::pass_gate() {
     if (!is_held()) {
         co_return true;
     }
+    leave_newcomers();
     shard_.changed();
     waiting_since_ = reactor::now();
     const steady_time deadline = waiting_since_ + shard_.settings().hold_timeout;
@@ -172,6 +182,7 @@ void session::on_io(std::uint32_t) {
 }
 
 task<void> session::relay() {
+    leave_newcomers();
     early_phase_ = session_phase::idle;
     pump_.set_move_every(shard_.settings().move_every);
     pump_.hold_bytes(early_);

@@ -189,6 +189,8 @@ private:
     void count_unknown_cancel();
     bool may_log_in() const;
     void count_failed_login(const failure& why);
+    task<bool> join_newcomers();
+    void leave_newcomers();
 
     // session_login.cpp: who the client is, to the proxy and to its backend
     task<bool> prove_client();
@@ -336,6 +338,7 @@ private:
     std::optional<farewell> drained_with_;  ///< what it is told at its next boundary
     bool stranger_ = true;                  ///< see service::try_greet()
     bool is_console_ = false;
+    bool is_newcomer_ = false;              ///< counts against limits.unauthenticated
     bool has_console_place_ = false;  ///< counts against the consoles of its service
     bool has_place_ = false;          ///< counts against max_connections
     std::shared_ptr<const protocol::user_list> looked_up_;  ///< the client's own, or empty

@@ -1,11 +1,13 @@
 // What clients of one address may get wrong before nothing of theirs is looked at for a while:
-// passwords, and the keys of cancel requests.
+// passwords, and the keys of cancel requests. And how many of them may be there without a login.
 
 #include "proxy/refusal.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
 
 #include <spdlog/spdlog.h>
+
+#include <utility>
 
 namespace pgsluice::proxy {
 
@@ -41,6 +43,35 @@ void session::count_failed_login(const failure& why) {
             shard_.settings().name,
             address_
         );
+    }
+}
+
+/// False if too many are there; the client has been told.
+task<bool> session::join_newcomers() {
+    using answer = newcomer_limit::answer;
+    const auto settings = shard_.settings_snapshot();
+    const answer said = shard_.shared().newcomers().enter(source_, settings->unauthenticated_max);
+    is_newcomer_ = said == answer::counted;
+    if (is_newcomer_ || said == answer::not_counted) {
+        co_return true;
+    }
+    if (said == answer::first_refused) {
+        spdlog::warn(
+            "unauthenticated_limit_reached service={} address={} (refused until some log in)",
+            settings->name,
+            address_
+        );
+    }
+    shard_counters::bump(shard_.counters().clients_refused);
+    failure why = refusal::too_many_newcomers(*settings);
+    co_await tell_and_close(std::move(why));
+    co_return false;
+}
+
+/// It has logged in, or it waits at the gate, where nobody is refused for waiting.
+void session::leave_newcomers() {
+    if (std::exchange(is_newcomer_, false)) {
+        shard_.shared().newcomers().leave(source_);
     }
 }
 

@@ -31,17 +31,20 @@ TEST(ConfigAccess, LimitsHaveDefaults) {
     EXPECT_EQ(outcome.value->services[0].limits, limits_config{});
     EXPECT_EQ(outcome.value->services[0].limits.failed_logins, 0U);
     EXPECT_EQ(outcome.value->services[0].limits.unknown_cancels, 1000U);
+    EXPECT_EQ(outcome.value->services[0].limits.unauthenticated, 0U);
 }
 
 TEST(ConfigAccess, IsPrintedAsItIsRead) {
     const config_outcome outcome = parse_config(service_with(
-        "    auth: {method: trust}\n    limits: {failed_logins: 5, unknown_cancels: 0}\n",
+        "    auth: {method: trust}\n"
+        "    limits: {failed_logins: 5, unknown_cancels: 0, unauthenticated: 9}\n",
         ", user: pool, password_env: POOL, channel_binding: disable, read_only_user: reader, "
         "read_only_password_env: READER"
     ));
     ASSERT_TRUE(outcome.value.has_value());
     const service_config& service = outcome.value->services[0];
-    EXPECT_EQ(service.limits, (limits_config{.failed_logins = 5, .unknown_cancels = 0}));
+    const limits_config given{.failed_logins = 5, .unknown_cancels = 0, .unauthenticated = 9};
+    EXPECT_EQ(service.limits, given);
     EXPECT_EQ(service.backends[0].login.user, "pool");
     EXPECT_EQ(service.backends[0].login.password_env, "POOL");
     EXPECT_EQ(service.backends[0].read_only_login, (backend_login_config{"reader", "READER", ""}));
