@@ -96,8 +96,8 @@ template <>
 inline constexpr std::array<std::string_view, 5> choice_names<auth_method> = {
     "passthrough", "trust", "scram-sha-256", "md5", "peer"};
 template <>
-inline constexpr std::array<std::string_view, 4> choice_names<proxy::client_tls> = {
-    "disable", "allow", "prefer", "require"};
+inline constexpr std::array<std::string_view, 6> choice_names<proxy::client_tls> = {
+    "disable", "allow", "prefer", "require", "verify-ca", "verify-full"};
 template <>
 inline constexpr std::array<std::string_view, 5> choice_names<proxy::backend_tls> = {
     "disable", "prefer", "require", "verify-ca", "verify-full"};

@@ -168,13 +168,14 @@ const config_key<service> services[] = {
     ),
     choice_key<service, proxy::client_tls, &service::tls, &client_tls_config::mode>(
         {.name = "tls.mode",
-         .type = "disable | allow | prefer | require",
+         .type = "disable | allow | prefer | require | verify-ca | verify-full",
          .initial = "prefer",
          .is_reloadable = reloadable,
          .doc =
              "TLS towards clients, where there is a `cert`: with `require` plain connections are "
-             "refused (not on unix sockets); `allow` and `prefer` leave it to the client. See "
-             "docs/tls.md."}
+             "refused (not on unix sockets), with `verify-ca` also whoever shows no certificate, "
+             "with `verify-full` whoever shows that of another user; `allow` and `prefer` leave "
+             "it to the client. See docs/tls.md."}
     ),
     {.name = "tls.cert",
      .type = "path",

@@ -229,7 +229,10 @@ void reader::check_rules(const service_config& service, section<service_config>&
         }
     }
     if (service.tls.cert.empty() || service.tls.ca.empty()) {
-        lacks(method::cert, "asks for certificates, expected \"tls.cert\" and \"tls.ca\"");
+        if (const std::size_t line = rules->line_of_certificates()) {
+            const std::string what = "asks for certificates, expected \"tls.cert\" and \"tls.ca\"";
+            s.error(at, path + ":" + std::to_string(line) + ": " + what);
+        }
     }
 }
 
@@ -245,10 +248,11 @@ void reader::check_tls(const service_config& service, section<service_config>& s
         return;
     }
     if (tls.cert.empty()) {
-        if (tls.mode == proxy::client_tls::require) {
+        if (tls.mode >= proxy::client_tls::require) {
             s.error(
                 s.at("tls.mode"),
-                s.shown() + ".tls.mode is require, expected \"cert\" to name a certificate"
+                s.shown() + ".tls.mode is " + std::string(to_string(tls.mode)) +
+                    ", expected \"cert\" to name a certificate"
             );
         } else if (!tls.key.empty()) {
             s.error(
@@ -259,6 +263,13 @@ void reader::check_tls(const service_config& service, section<service_config>& s
     }
     if (tls.ca.empty() && !tls.crl.empty()) {
         s.error(s.at("tls.crl"), s.shown() + ".tls.crl has no effect, expected \"ca\" with it");
+        return;
+    }
+    if (tls.ca.empty() && tls.mode > proxy::client_tls::require) {
+        s.error(
+            s.at("tls.mode"),
+            s.shown() + ".tls.mode verifies, expected \"ca\" to name a file of certificates"
+        );
         return;
     }
     if (!tls.ca.empty() && has_tickets) {

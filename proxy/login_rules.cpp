@@ -120,7 +120,7 @@ bool login_rules::rule::matches(const login_attempt& who) const {
 std::optional<login_rules::verdict> login_rules::find(const login_attempt& who) const {
     for (const rule& each : rules_) {
         if (each.matches(who)) {
-            return verdict{each.method, each.map};
+            return verdict{each.method, each.map, each.certificate};
         }
     }
     return std::nullopt;
@@ -139,6 +139,15 @@ login_rules::named_maps login_rules::maps() const {
 std::size_t login_rules::line_of(login_method method) const noexcept {
     for (const rule& each : rules_) {
         if (each.method == method) {
+            return each.line;
+        }
+    }
+    return 0;
+}
+
+std::size_t login_rules::line_of_certificates() const noexcept {
+    for (const rule& each : rules_) {
+        if (each.method == login_method::cert || each.certificate != client_certificate::optional) {
             return each.line;
         }
     }
@@ -207,19 +216,27 @@ login_rules::read_address(const config_record& from, std::size_t& field) {
     return std::optional(std::move(*set));
 }
 
-/// `map=NAME` is the only one; servers have others, which would be missed.
+/// Servers have others, which would be missed.
 result<void> login_rules::read_options(const config_record& from, std::size_t field, rule& made) {
-    const bool is_named = made.method == login_method::cert || made.method == login_method::peer;
+    const bool is_cert = made.method == login_method::cert;
+    const bool is_named = is_cert || made.method == login_method::peer;
+    const bool is_encrypted = made.over == channel::encrypted;
     for (; field < from.fields.size(); ++field) {
         const std::string& text = from.fields[field][0].text;
         constexpr std::string_view map = "map=";
-        if (!is_named || !text.starts_with(map) || text.size() == map.size()) {
-            return wrong(
-                text,
-                is_named ? "is an option, expected map=NAME or none" : "is an option, expected none"
-            );
+        if (is_named && text.starts_with(map) && text.size() > map.size()) {
+            made.map = text.substr(map.size());
+        } else if (is_encrypted && text == "clientcert=verify-full") {
+            made.certificate = client_certificate::of_user;
+        } else if (is_encrypted && !is_cert && text == "clientcert=verify-ca") {
+            made.certificate = client_certificate::valid;
+        } else {
+            std::string expected = is_named ? "map=NAME or " : "";
+            expected += is_cert        ? "clientcert=verify-full or "
+                        : is_encrypted ? "clientcert=verify-ca, clientcert=verify-full or "
+                                       : "";
+            return wrong(text, "is an option, expected " + expected + "none");
         }
-        made.map = text.substr(map.size());
     }
     return {};
 }

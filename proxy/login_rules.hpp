@@ -14,6 +14,10 @@
 
 namespace pgsluice::proxy {
 
+/// What a client has to show beside what it logs in by, each more than the one before: `valid` is a
+/// certificate that the service's CA has signed, `of_user` one with the user's name.
+enum class client_certificate : std::uint8_t { optional, valid, of_user };
+
 /// A client that wants to log in, as rules see it.
 struct login_attempt {
     std::string_view user;
@@ -30,9 +34,10 @@ struct login_attempt {
 ///   host[[no]ssl]      DATABASE USER ADDRESS METHOD [NAME=VALUE...]
 ///
 /// DATABASE is `all`, `sameuser`, `replication` or names; USER `all` or names; ADDRESS `all`,
-/// ADDRESS/BITS or ADDRESS and MASK. What a proxy cannot know (role membership, its own networks,
-/// names of hosts) and what is not supported (regular expressions, files) is refused when it is
-/// read, never taken for something else.
+/// ADDRESS/BITS or ADDRESS and MASK. The options are map=NAME, of `cert` and `peer`, and
+/// clientcert=verify-ca or verify-full, of hostssl. What a proxy cannot know (role membership, its
+/// own networks, names of hosts) and what is not supported (regular expressions, files) is refused
+/// when it is read, never taken for something else.
 class login_rules {
 public:
     /// At most this many records.
@@ -46,6 +51,7 @@ public:
         login_method method = login_method::reject;
         std::string_view
             map{};  ///< of user_maps, for `cert` and `peer`; lives as long as the rules
+        client_certificate certificate = client_certificate::optional;
 
         friend bool operator==(const verdict& v, login_method method) { return v.method == method; }
     };
@@ -56,6 +62,8 @@ public:
     bool has(login_method method) const noexcept;
     /// The line of a record with it, for messages; 0 when there is none.
     std::size_t line_of(login_method method) const noexcept;
+    /// The same, of the first that wants a certificate: by its method, or beside it.
+    std::size_t line_of_certificates() const noexcept;
     std::size_t size() const noexcept { return rules_.size(); }
 
     /// The maps that records name (`map=NAME`), each with the line of the record.
@@ -83,6 +91,7 @@ private:
         std::optional<address_set> from;  ///< absent: any address
         login_method method = login_method::reject;
         std::string map{};
+        client_certificate certificate = client_certificate::optional;
 
         bool matches(const login_attempt& who) const;
     };

@@ -196,6 +196,7 @@ private:
     task<bool> prove_client();
     std::optional<failure> refuse_login(const login_rules::verdict& how) const;
     std::optional<failure> refuse_by_name(const login_rules::verdict& how) const;
+    std::optional<failure> refuse_by_certificate(client_certificate needed) const;
     login_rules::verdict choose_login(const service_settings& settings) const;
     task<bool> log_in_client();
     void recall_keys(const std::string& user, std::uint32_t backend, protocol::credentials& known);
@@ -337,8 +338,8 @@ private:
     std::optional<farewell> farewell_;
     std::optional<farewell> drained_with_;  ///< what it is told at its next boundary
     bool stranger_ = true;                  ///< see service::try_greet()
-    bool is_console_ = false;
     bool is_newcomer_ = false;              ///< counts against limits.unauthenticated
+    bool is_console_ = false;
     bool has_console_place_ = false;  ///< counts against the consoles of its service
     bool has_place_ = false;          ///< counts against max_connections
     std::shared_ptr<const protocol::user_list> looked_up_;  ///< the client's own, or empty

@@ -100,7 +100,7 @@ bool session::may_use_tls() const noexcept {
 
 /// Unix sockets are as good as TLS to `require`, as they are to a server's `hostssl`.
 bool session::lacks_tls() const noexcept {
-    return shard_.settings().tls == client_tls::require && !client_.is_secure() &&
+    return shard_.settings().tls >= client_tls::require && !client_.is_secure() &&
            !source_.is_local;
 }
 

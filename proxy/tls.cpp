@@ -61,6 +61,24 @@ int choose_protocol(
 
 }  // namespace
 
+std::string_view to_string(client_tls mode) noexcept {
+    switch (mode) {
+    case client_tls::disable:
+        break;
+    case client_tls::allow:
+        return "allow";
+    case client_tls::prefer:
+        return "prefer";
+    case client_tls::require:
+        return "require";
+    case client_tls::verify_ca:
+        return "verify-ca";
+    case client_tls::verify_full:
+        return "verify-full";
+    }
+    return "disable";
+}
+
 std::string_view to_string(backend_tls mode) noexcept {
     switch (mode) {
     case backend_tls::disable:

@@ -12,9 +12,11 @@ struct ssl_ctx_st;
 
 namespace pgsluice::proxy {
 
-/// Whether clients connect by TLS; libpq's words. Where it is the client's choice, `allow` and
-/// `prefer` are the same.
-enum class client_tls : std::uint8_t { disable, allow, prefer, require };
+/// Whether clients connect by TLS, and what their certificates have to show; libpq's words, each
+/// more than the one before. Where it is the client's choice, `allow` and `prefer` are the same.
+enum class client_tls : std::uint8_t { disable, allow, prefer, require, verify_ca, verify_full };
+/// As libpq writes it.
+std::string_view to_string(client_tls mode) noexcept;
 
 /// Whether a backend is reached by TLS, and what its certificate has to show: libpq's sslmode
 /// ("SSL Mode Descriptions" in the manual's chapter on libpq).

@@ -153,14 +153,15 @@ bool tls_channel::has_agreed_protocol() const noexcept {
            std::memcmp(name, alpn_postgresql.data() + 1, bytes) == 0;
 }
 
+bool tls_channel::has_peer_certificate() const noexcept {
+    return SSL_get0_peer_certificate(ssl_) != nullptr && SSL_get_verify_result(ssl_) == X509_V_OK;
+}
+
 std::optional<std::string> tls_channel::peer_name() const {
-    const std::unique_ptr<X509, decltype(&X509_free)> shown(
-        SSL_get1_peer_certificate(ssl_), &X509_free
-    );
-    if (!shown || SSL_get_verify_result(ssl_) != X509_V_OK) {
+    if (!has_peer_certificate()) {
         return std::nullopt;
     }
-    X509_NAME* const subject = X509_get_subject_name(shown.get());
+    X509_NAME* const subject = X509_get_subject_name(SSL_get0_peer_certificate(ssl_));
     const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
     if (at < 0) {
         return std::nullopt;

@@ -45,6 +45,8 @@ public:
     /// The common name of the peer's certificate, which the context's CA has signed; nullopt where
     /// it showed none. A name with a NUL in it counts as none (CVE-2009-4034).
     std::optional<std::string> peer_name() const;
+    /// It showed one, whatever its name.
+    bool has_peer_certificate() const noexcept;
     /// The server's certificate as channel binding wants it: tls-server-end-point, RFC 5929 section
     /// 4.1. Ours towards a client, the peer's towards a backend; empty where its signature does not
     /// say by which hash (Ed25519), as in the server.

@@ -154,6 +154,33 @@ def test_certificates_let_in_whom_they_name(ruled, authority, identity, tmp_path
         assert error_with("alice", mine) == ""  # nobody else was disturbed
 
 
+@pytest.mark.parametrize("by", ["rule", "mode"])
+def test_certificates_can_be_needed_beside_passwords(by, ruled, authority, identity, tmp_path):
+    write_and_reload(ruled, os.path.join(ruled.data, "pg_hba.conf"),
+                     ADMIN + "host all all all scram-sha-256\n")
+    mine, other = authority.issue("alice"), authority.issue("another name")
+    tls = {"cert": identity.cert, "key": identity.key, "ca": authority.cert}
+
+    def errors(level):
+        rule = f"hostssl all all all passthrough clientcert={level}\n" if by == "rule" else \
+            "host all all all passthrough\n"
+        mode = {"mode": level} if by == "mode" else {}
+        with proxy_with(ruled, rule, tmp_path, tls={**tls, **mode}) as proxy:
+            def error_with(shown, password=PASSWORD, sslmode="require"):
+                files = {"sslcert": shown.cert, "sslkey": readable(shown)} if shown else {}
+                return login_error(proxy, "alice", password, sslmode=sslmode, **files)
+
+            assert error_with(mine) == ""
+            assert "password authentication failed" in error_with(mine, "wrong")
+            assert "requires a valid client certificate" in error_with(None)
+            plain = error_with(mine, sslmode="disable")
+            assert ("no rule lets in" if by == "rule" else "with TLS only") in plain
+            return error_with(other)
+
+    assert errors("verify-ca") == ""
+    assert 'certificate authentication failed for user "alice"' in errors("verify-full")
+
+
 def readable(shown: Identity):
     os.chmod(shown.key, 0o600)  # libpq takes no other
     return shown.key
@@ -187,6 +214,8 @@ def test_a_session_let_in_by_a_rule_moves(ruled, green, tmp_path):
     ("host all all all trust\nhost all all\n", {}, {}, "{path}:2: the record ends early"),
     ("host all all all md5\n", {}, {}, '{path}:1: asks clients for passwords, expected "users_'),
     ("hostssl all all all cert\n", {}, {}, '{path}:1: asks for certificates, expected "tls.cert"'),
+    ("host all all all trust\nhostssl all all all trust clientcert=verify-ca\n", {}, {},
+     '{path}:2: asks for certificates, expected "tls.cert"'),
     ("host all all all trust\n", {"method": "trust"}, {}, 'both "method" and "hba_file"'),
     ("", {"hba_file": "/nowhere/rules"}, {}, "/nowhere/rules: No such file"),
     ("host all all all trust\n", {}, {"ca": "/ca"}, "tls.ca has no effect"),

@@ -148,6 +148,24 @@ TEST(LoginRules, KnowsWhichLineAsksForWhat) {
     EXPECT_FALSE(rules.has(method::cert));
 }
 
+TEST(LoginRules, ACertificateCanBeNeededBesideThePassword) {
+    const login_rules rules = rules_of("host    all a all md5\n"
+                                       "hostssl all b all md5 clientcert=verify-ca\n"
+                                       "hostssl all c all trust clientcert=verify-full\n"
+                                       "hostssl all d all cert clientcert=verify-full map=m\n");
+    const auto needs = [&](std::string_view user) {
+        auto who = attempt(user, "x", "::1");
+        who.is_encrypted = true;
+        return rules.find(who)->certificate;
+    };
+    EXPECT_EQ(needs("a"), client_certificate::optional);
+    EXPECT_EQ(needs("b"), client_certificate::valid);
+    EXPECT_EQ(needs("c"), client_certificate::of_user);
+    EXPECT_EQ(needs("d"), client_certificate::of_user);
+    EXPECT_EQ(rules.line_of_certificates(), 2U);
+    EXPECT_EQ(rules_of("host a a all md5\n").line_of_certificates(), 0U);
+}
+
 TEST(LoginRules, WhatIsWrongIsRefusedWithItsLine) {
     struct row {
         const char* text;
@@ -163,6 +181,14 @@ TEST(LoginRules, WhatIsWrongIsRefusedWithItsLine) {
              {"host a a all scram-sha-256 map=x", "1: \"map=x\" is an option"},
              {"hostssl a a all cert clientname=DN", "1: \"clientname=DN\" is an option"},
              {"hostssl a a all cert map=", "1: \"map=\" is an option"},
+             {"hostssl a a all cert clientcert=verify-ca",
+              "1: \"clientcert=verify-ca\" is an option, expected map=NAME or "
+              "clientcert=verify-full or none"},
+             {"hostssl a a all md5 clientcert=1",
+              "1: \"clientcert=1\" is an option, expected clientcert=verify-ca, "
+              "clientcert=verify-full or none"},
+             {"host a a all md5 clientcert=verify-ca",
+              "1: \"clientcert=verify-ca\" is an option, expected none"},
              {"host a a all peer", "1: \"peer\" needs local"},
              {"host a +staff all trust", "1: \"+staff\" asks for memberships"},
              {"host samerole a all trust", "1: \"samerole\" asks for memberships"},
