@@ -43,6 +43,17 @@ jobs_for_build() {
     [ "$cores" -le "$by_memory" ] && printf '%s\n' "$cores" || printf '%s\n' "$by_memory"
 }
 
+# Whether a tmpfs, mounted where $1 says, has room for what the tests keep there at a time, and the
+# machine memory for it beside the tests themselves. They load libraries from there.
+has_room() {
+    local free_kib memory_kib
+    awk -v at="$1" '$2 == at && $3 == "tmpfs" && "," $4 "," !~ /,(noexec|ro),/ {found = 1}
+        END {exit !found}' /proc/mounts || return 1
+    free_kib=$(df -k --output=avail "$1" | tail -1)
+    memory_kib=$(awk '/^MemAvailable:/ {print $2}' /proc/meminfo)
+    [ "$free_kib" -ge 6291456 ] && [ "$memory_kib" -ge 12582912 ]
+}
+
 # `configure DIRECTORY CMAKE-ARGUMENT…`: ninja and ccache, whatever else the arguments say.
 configure() {
     local directory=$1
