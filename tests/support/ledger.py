@@ -77,10 +77,11 @@ _numbers = itertools.count()
 
 
 class Ledger:
-    """`with Ledger(sluice, "app") as ledger:` keeps `writers` clients writing."""
+    """`with Ledger(sluice, "app") as ledger:` keeps `writers` clients writing. `login` is whatever
+    libpq needs for it."""
 
-    def __init__(self, proxy, dbname, writers=6, pause_s=0.002):
-        self.dsn = f"host={proxy.host} port={proxy.port} user=postgres dbname={dbname}"
+    def __init__(self, proxy, dbname, writers=6, pause_s=0.002, login="user=postgres"):
+        self.dsn = f"host={proxy.host} port={proxy.port} dbname={dbname} {login}"
         self.dbname, self.pause_s = dbname, pause_s
         self.prefix = f"run{next(_numbers)}"
         self.stop = threading.Event()
