@@ -42,7 +42,7 @@ class Blocking:
     def sleep(self):
         def run():
             self.end = self.ask(SLEEP)
-        self.sleeper = threading.Thread(target=run)
+        self.sleeper = threading.Thread(target=run, daemon=True)
         self.sleeper.start()
 
     def cancel(self):

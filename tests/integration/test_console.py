@@ -173,7 +173,7 @@ def test_a_failover_script_goes_unnoticed(proxy, blue):
                 errors.append(error)
         connection.close()
 
-    worker = threading.Thread(target=work)
+    worker = threading.Thread(target=work, daemon=True)
     worker.start()
     proxy.service["hold"] = {"timeout": "90s"}
     proxy.write_config()

@@ -6,6 +6,7 @@ import threading
 import psycopg2
 import pytest
 
+from support.cluster import wait_until
 from support.gate import connect  # noqa: F401  pylint: disable=unused-import
 from support.readonly import INSERT, READ_ONLY, on
 from support.readonly import server  # noqa: F401  pylint: disable=unused-import
@@ -287,20 +288,21 @@ def test_switch_in_both_directions_under_load(proxy, server):
                         wrong.append(str(error))
         link.close()
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(8)]
     for thread in threads:
         thread.start()
-    for _ in range(6):
-        on(proxy)
-        before = server.query("SELECT array_agg(xmin ORDER BY a), sum(a) FROM t")
-        assert server.query("SELECT array_agg(xmin ORDER BY a), sum(a) FROM t") == before
-        proxy.ctl("readonly", "off")
-        seen = len(written)
-        while len(written) == seen:
-            pass
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in range(6):
+            on(proxy)
+            before = server.query("SELECT array_agg(xmin ORDER BY a), sum(a) FROM t")
+            assert server.query("SELECT array_agg(xmin ORDER BY a), sum(a) FROM t") == before
+            proxy.ctl("readonly", "off")
+            seen = len(written)
+            wait_until(lambda seen=seen: len(written) > seen, "a write")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert wrong == []
 
 

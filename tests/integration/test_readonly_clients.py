@@ -37,7 +37,7 @@ class Load:
         self.process = subprocess.Popen(
             LOADS[name], cwd=CLIENTS, env=environment(endpoint), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.thread = threading.Thread(target=self._listen)
+        self.thread = threading.Thread(target=self._listen, daemon=True)
         self.thread.start()
 
     def _listen(self):

@@ -197,7 +197,8 @@ def test_readers_and_writers_go_on_while_it_comes_and_goes(proxy, server, connec
         except psycopg2.Error as error:
             failures.append(str(error))
 
-    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(6)]
+    threads = [threading.Thread(target=guarded, args=(number,), daemon=True)
+               for number in range(6)]
     for thread in threads:
         thread.start()
     try:

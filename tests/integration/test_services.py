@@ -204,7 +204,7 @@ def test_one_is_moved_and_the_others_notice_nothing(proxy, connect):
         except Exception as error:  # pylint: disable=broad-except
             failures.append(error)
 
-    worker = threading.Thread(target=work)
+    worker = threading.Thread(target=work, daemon=True)
     worker.start()
     try:
         wait_until(lambda: done or failures, "work", 20)
