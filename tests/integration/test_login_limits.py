@@ -52,6 +52,15 @@ LIMIT = 3
 SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
 
 
+@contextlib.contextmanager
+def limited(server, limit=LIMIT, **service):
+    """A proxy whose own start, which is looked for by connecting, does not count any more."""
+    with Sluice({"blue": server},
+                service={"limits": {"unauthenticated": limit}, **service}) as proxy:
+        wait_for_sessions(proxy, 0)
+        yield proxy
+
+
 def assert_refused(proxy):
     """A further connection is, before it has said anything."""
     with Wire(proxy.host, proxy.port) as wire:
@@ -83,7 +92,7 @@ def test_connections_without_a_login_are_limited_by_address(blue):
     # The last one is asked by the server, which is all that passthrough has.
     stages = [b"", b"\0\0", SSL_REQUEST, startup("postgres", "postgres")[:-3],
               startup("waited_for", "postgres")]
-    with Sluice({"blue": blue}, service={"limits": {"unauthenticated": LIMIT}}) as proxy:
+    with limited(blue) as proxy:
         with contextlib.ExitStack() as logged_in:
             clients = [logged_in.enter_context(Wire(proxy.host, proxy.port, "postgres"))
                        for _ in range(LIMIT + 1)]
@@ -101,7 +110,7 @@ def test_connections_without_a_login_are_limited_by_address(blue):
 
 
 def test_the_limit_of_an_address_can_be_changed_while_some_wait(blue):
-    with Sluice({"blue": blue}, service={"limits": {"unauthenticated": LIMIT}}) as proxy:
+    with limited(blue) as proxy:
         with contextlib.ExitStack() as waiting:
             silent_ones(proxy, b"", waiting)
             assert_refused(proxy)
@@ -113,7 +122,7 @@ def test_the_limit_of_an_address_can_be_changed_while_some_wait(blue):
 
 
 def test_clients_of_one_address_that_wait_at_the_gate_are_not_limited(blue):
-    with Sluice({"blue": blue}, service={"limits": {"unauthenticated": LIMIT}}) as proxy:
+    with limited(blue) as proxy:
         assert proxy.ctl("pause")[0] == 0
         with contextlib.ExitStack() as held:
             newcomers = []
@@ -128,9 +137,7 @@ def test_clients_of_one_address_that_wait_at_the_gate_are_not_limited(blue):
 
 
 def test_the_console_has_logged_in_like_everybody(blue):
-    service = {"limits": {"unauthenticated": 1}, "auth": {"method": "trust"},
-               "console": {"viewer": ["postgres"]}}
-    with Sluice({"blue": blue}, service=service) as proxy:
+    with limited(blue, 1, auth={"method": "trust"}, console={"viewer": ["postgres"]}) as proxy:
         with Wire(proxy.host, proxy.port, "postgres", dbname="pgsluice") as console:
             assert console.startup[-1].kind == "Z"
             assert logs_in(proxy)
@@ -144,6 +151,7 @@ def test_load_balancers_are_not_limited_but_those_behind_them(blue):
         proxy.service["listen"] = listen
         proxy.write_config()
         proxy.start()
+        wait_for_sessions(proxy, 0)
         with contextlib.ExitStack() as waiting:
             for last in (1, 2):
                 for _ in range(LIMIT):
