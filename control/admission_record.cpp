@@ -1,7 +1,7 @@
 // The admitted set between the operator, the journal and the engine.
 #include "control/admission_record.hpp"
 
-#include "control/json_fields.hpp"
+#include "control/base/json_fields.hpp"
 #include "control/stages_arguments.hpp"
 
 #include <boost/json/array.hpp>

@@ -2,7 +2,7 @@
 #include "control/canary_record.hpp"
 
 #include "control/admission_record.hpp"
-#include "control/json_fields.hpp"
+#include "control/base/json_fields.hpp"
 #include "control/settings.hpp"
 #include "control/stages_arguments.hpp"
 

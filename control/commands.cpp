@@ -2,9 +2,9 @@
 #include "control/commands.hpp"
 
 #include "control/admission_record.hpp"
+#include "control/base/duration.hpp"
+#include "control/base/words.hpp"
 #include "control/canary_record.hpp"
-#include "control/duration.hpp"
-#include "control/nearest.hpp"
 #include "proxy/admission.hpp"
 
 #include <boost/json/parse.hpp>

@@ -1,8 +1,8 @@
 #pragma once
 
+#include "control/base/host_port.hpp"
 #include "control/check_level.hpp"
 #include "control/fence_memory.hpp"
-#include "control/host_port.hpp"
 #include "protocol/credentials.hpp"
 #include "protocol/errors.hpp"
 #include "protocol/proxy_header.hpp"

@@ -1,7 +1,7 @@
 // Rules between the keys of one backend, and between them and those of its service.
 #include "control/config_backend.hpp"
 
-#include "control/nearest.hpp"
+#include "control/base/words.hpp"
 #include "control/users.hpp"
 
 #include <algorithm>

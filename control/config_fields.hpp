@@ -1,8 +1,8 @@
 #pragma once
 
+#include "control/base/duration.hpp"
+#include "control/base/words.hpp"
 #include "control/config_keys.hpp"
-#include "control/duration.hpp"
-#include "control/nearest.hpp"
 
 #include <array>
 #include <charconv>

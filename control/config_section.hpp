@@ -1,7 +1,7 @@
 #pragma once
 
+#include "control/base/words.hpp"
 #include "control/config_keys.hpp"
-#include "control/nearest.hpp"
 
 #include <yaml-cpp/yaml.h>
 

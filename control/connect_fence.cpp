@@ -1,6 +1,6 @@
 #include "control/connect_fence.hpp"
 
-#include "control/quoting.hpp"
+#include "control/base/sql_quoting.hpp"
 #include "control/table_locks.hpp"
 
 #include <fmt/format.h>

@@ -2,7 +2,7 @@
 // known here is NULL, what is not counted 0; docs/console.md says which.
 #include "control/console_show.hpp"
 
-#include "control/json_fields.hpp"
+#include "control/base/json_fields.hpp"
 
 #include <boost/json/value.hpp>
 

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "control/base/file.hpp"
 #include "control/commands.hpp"
-#include "control/file.hpp"
 #include "control/outcome.hpp"
 
 #include <functional>

@@ -9,7 +9,7 @@
 // A restart after a crash walks the same way back, or, with a commit record, the rest forward.
 #include "control/cutover.hpp"
 
-#include "control/duration.hpp"
+#include "control/base/duration.hpp"
 #include "control/steps.hpp"
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // Start, stop and reload of the whole, and which part answers which command.
 #include "control/daemon.hpp"
 
+#include "control/base/words.hpp"
 #include "control/logging.hpp"
-#include "control/nearest.hpp"
 #include "control/settings.hpp"
 #include "control/unix_socket.hpp"
 #include "control/users.hpp"

@@ -1,6 +1,6 @@
 #include "control/events.hpp"
 
-#include "control/json_fields.hpp"
+#include "control/base/json_fields.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>

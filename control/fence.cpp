@@ -1,7 +1,7 @@
 // ALTER SYSTEM and a reload make new sessions read-only; pg_terminate_backend ends the old ones.
 #include "control/fence.hpp"
 
-#include "control/polling.hpp"
+#include "control/base/polling.hpp"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 #include "control/fence_memory.hpp"
 
-#include "control/quoting.hpp"
+#include "control/base/sql_quoting.hpp"
 
 #include <fmt/format.h>
 

@@ -3,7 +3,7 @@
 // retried.
 #include "control/journal.hpp"
 
-#include "control/fault.hpp"
+#include "control/base/fault.hpp"
 
 #include <chrono>
 #include <cstdlib>

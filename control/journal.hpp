@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/file.hpp"
+#include "control/base/file.hpp"
 #include "control/journal_format.hpp"
 
 #include <memory>

@@ -1,8 +1,8 @@
 // Cutover, retarget and what a restart has to finish: the runner in cutover.hpp between this
 // service's traffic, its servers, its journal and whoever watches.
 #include "control/admission_record.hpp"
-#include "control/duration.hpp"
-#include "control/fault.hpp"
+#include "control/base/duration.hpp"
+#include "control/base/fault.hpp"
 #include "control/operations.hpp"
 #include "control/plan.hpp"
 #include "control/record_json.hpp"

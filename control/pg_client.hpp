@@ -1,8 +1,8 @@
 #pragma once
 
+#include "control/base/deadline.hpp"
 #include "control/config.hpp"
 #include "control/cutover_record.hpp"
-#include "control/limits.hpp"
 
 #include <cstdint>
 #include <initializer_list>

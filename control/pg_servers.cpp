@@ -1,11 +1,11 @@
 // Which question goes to which server. What is asked stands in checks, fence, sequences, promote.
 #include "control/pg_servers.hpp"
 
+#include "control/base/polling.hpp"
+#include "control/base/sql_quoting.hpp"
 #include "control/custom_settings.hpp"
-#include "control/polling.hpp"
 #include "control/preflight.hpp"
 #include "control/prewarm.hpp"
-#include "control/quoting.hpp"
 #include "control/reach.hpp"
 #include "control/sequences.hpp"
 

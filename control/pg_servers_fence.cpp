@@ -2,10 +2,10 @@
 // Each method is raised, tried and lowered here; what it is made of stands in fence, table_locks
 // and connect_fence. How a fence is lowered is up to its memory, whatever the configuration says by
 // now.
+#include "control/base/polling.hpp"
 #include "control/connect_fence.hpp"
 #include "control/fence.hpp"
 #include "control/pg_servers.hpp"
-#include "control/polling.hpp"
 
 #include <fmt/format.h>
 

@@ -2,7 +2,7 @@
 // is over.
 #include "control/promote.hpp"
 
-#include "control/polling.hpp"
+#include "control/base/polling.hpp"
 
 namespace pgsluice::control {
 

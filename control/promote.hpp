@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/hook.hpp"
+#include "control/base/hook.hpp"
 #include "control/pg_client.hpp"
 
 namespace pgsluice::control {

@@ -3,7 +3,7 @@
 //
 //   on    entering -> guards, drain, fence -> on       a crash in between, a deadline: off
 //   off   leaving -> fence down, guards away -> off    a crash in between: off
-#include "control/fault.hpp"
+#include "control/base/fault.hpp"
 #include "control/operations.hpp"
 #include "control/read_only_fence.hpp"
 #include "control/report_json.hpp"

@@ -2,8 +2,8 @@
 // transactions let large objects be changed, also no right to execute what changes them.
 #include "control/read_only_fence.hpp"
 
+#include "control/base/sql_quoting.hpp"
 #include "control/fence.hpp"
-#include "control/quoting.hpp"
 
 #include <fmt/format.h>
 

@@ -12,7 +12,7 @@
 #include "control/record_json.hpp"
 
 #include "control/admission_record.hpp"
-#include "control/json_fields.hpp"
+#include "control/base/json_fields.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>

@@ -1,7 +1,7 @@
 // The verdicts of a preflight, and the report of a cutover, as a page.
 #include "control/report_html.hpp"
 
-#include "control/json_fields.hpp"
+#include "control/base/json_fields.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>

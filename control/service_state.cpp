@@ -2,7 +2,7 @@
 #include "control/service_state.hpp"
 
 #include "control/admission_record.hpp"
-#include "control/json_fields.hpp"
+#include "control/base/json_fields.hpp"
 #include "control/record_json.hpp"
 
 #include <boost/json/value.hpp>

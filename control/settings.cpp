@@ -1,8 +1,8 @@
 // The configuration in the data plane's terms.
 #include "control/settings.hpp"
 
+#include "control/base/words.hpp"
 #include "control/config_console.hpp"
-#include "control/nearest.hpp"
 #include "control/users.hpp"
 #include "proxy/admission.hpp"
 #include "proxy/engine.hpp"

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/limits.hpp"
+#include "control/base/deadline.hpp"
 #include "control/stages_plan.hpp"
 
 #include <chrono>

@@ -2,7 +2,7 @@
 // kinds of sets that they change.
 #include "control/stages_door.hpp"
 
-#include "control/hook.hpp"
+#include "control/base/hook.hpp"
 
 #include <boost/json/value.hpp>
 

@@ -1,7 +1,7 @@
 // Files with secrets, read once and wiped.
 #include "control/users.hpp"
 
-#include "control/file.hpp"
+#include "control/base/file.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
 #include "control/way_back.hpp"
 
-#include "control/polling.hpp"
-#include "control/quoting.hpp"
+#include "control/base/polling.hpp"
+#include "control/base/sql_quoting.hpp"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 #include "control/config.hpp"
+#include "tests/unit/control/base/temp_directory.hpp"
 #include "tests/unit/control/config_files.hpp"
-#include "tests/unit/control/temp_directory.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 #include "control/control_client.hpp"
 #include "control/control_socket.hpp"
 #include "control/unix_socket.hpp"
-#include "tests/unit/control/temp_directory.hpp"
+#include "tests/unit/control/base/temp_directory.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

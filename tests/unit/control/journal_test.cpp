@@ -1,5 +1,5 @@
 #include "control/journal.hpp"
-#include "tests/unit/control/temp_directory.hpp"
+#include "tests/unit/control/base/temp_directory.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

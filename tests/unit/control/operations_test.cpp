@@ -1,6 +1,6 @@
 #include "control/operations.hpp"
 #include "control/settings.hpp"
-#include "tests/unit/control/temp_directory.hpp"
+#include "tests/unit/control/base/temp_directory.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <gmock/gmock.h>

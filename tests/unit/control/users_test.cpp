@@ -1,5 +1,5 @@
 #include "control/users.hpp"
-#include "tests/unit/control/temp_directory.hpp"
+#include "tests/unit/control/base/temp_directory.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,4 +1,4 @@
-#include "control/host_port.hpp"
+#include "control/base/host_port.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "control/nearest.hpp"
+#include "control/base/words.hpp"
 
 #include <gtest/gtest.h>
 

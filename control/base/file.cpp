@@ -1,5 +1,5 @@
 // The few system calls on files that the journal and the sockets share, with their errors in words.
-#include "control/file.hpp"
+#include "control/base/file.hpp"
 
 #include <cerrno>
 #include <cstring>

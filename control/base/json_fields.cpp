@@ -1,4 +1,4 @@
-#include "control/json_fields.hpp"
+#include "control/base/json_fields.hpp"
 
 #include <boost/json/value.hpp>
 

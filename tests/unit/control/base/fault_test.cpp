@@ -1,5 +1,5 @@
-#include "control/fault.hpp"
-#include "tests/unit/control/temp_directory.hpp"
+#include "control/base/fault.hpp"
+#include "tests/unit/control/base/temp_directory.hpp"
 
 #include <gtest/gtest.h>
 

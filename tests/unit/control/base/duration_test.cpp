@@ -1,4 +1,4 @@
-#include "control/duration.hpp"
+#include "control/base/duration.hpp"
 
 #include <gtest/gtest.h>
 

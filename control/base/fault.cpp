@@ -1,5 +1,5 @@
 // Faults on demand; the variable is read at each point, so that a test can change it while running.
-#include "control/fault.hpp"
+#include "control/base/fault.hpp"
 
 #include <chrono>
 #include <csignal>

@@ -1,5 +1,5 @@
 // Suggestions for mistyped names: optimal string alignment distance over three rolling rows.
-#include "control/nearest.hpp"
+#include "control/base/words.hpp"
 
 #include <algorithm>
 #include <cstddef>

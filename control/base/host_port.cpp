@@ -1,5 +1,5 @@
 // Addresses as written in the configuration: TCP host and port, or a unix socket directory.
-#include "control/host_port.hpp"
+#include "control/base/host_port.hpp"
 
 #include <charconv>
 #include <optional>

@@ -1,6 +1,6 @@
-#include "control/hook.hpp"
+#include "control/base/hook.hpp"
 
-#include "control/polling.hpp"
+#include "control/base/polling.hpp"
 
 #include <fmt/format.h>
 

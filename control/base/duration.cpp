@@ -1,5 +1,5 @@
 // Durations as people write them in the configuration and on the command line.
-#include "control/duration.hpp"
+#include "control/base/duration.hpp"
 
 #include <charconv>
 #include <cstdint>
