@@ -1,9 +1,9 @@
 // `canary`: clients of some addresses on another backend. In the journal before it takes effect;
 // what a restart finds there is in force from its first client on.
 #include "control/canary_record.hpp"
+#include "control/config/resolve.hpp"
 #include "control/operations.hpp"
 #include "control/report_json.hpp"
-#include "control/settings.hpp"
 #include "control/steps.hpp"
 
 #include <boost/json/array.hpp>

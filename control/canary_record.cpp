@@ -3,7 +3,7 @@
 
 #include "control/admission_record.hpp"
 #include "control/base/json_fields.hpp"
-#include "control/settings.hpp"
+#include "control/config/resolve.hpp"
 #include "control/stages_arguments.hpp"
 
 #include <boost/json/array.hpp>

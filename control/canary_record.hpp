@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/commands.hpp"
-#include "control/config.hpp"
+#include "control/config/config.hpp"
 #include "proxy/admission.hpp"
 
 #include <boost/json/object.hpp>

@@ -2,7 +2,7 @@
 
 #include "control/command_threads.hpp"
 #include "control/commands.hpp"
-#include "control/config.hpp"
+#include "control/config/config.hpp"
 #include "control/console_show.hpp"
 #include "control/console_verbs.hpp"
 #include "control/outcome.hpp"

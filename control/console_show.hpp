@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/commands.hpp"
-#include "control/config.hpp"
+#include "control/config/config.hpp"
 #include "control/traffic_stats.hpp"
 #include "protocol/console_answer.hpp"
 #include "proxy/directive.hpp"

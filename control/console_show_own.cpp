@@ -1,5 +1,5 @@
 // SHOW CONFIG from the tables of keys, and what PgBouncer has nothing like.
-#include "control/config_keys.hpp"
+#include "control/config/keys.hpp"
 #include "control/console_show.hpp"
 
 #include <boost/json/serialize.hpp>

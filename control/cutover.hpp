@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/config.hpp"
+#include "control/config/config.hpp"
 #include "control/cutover_world.hpp"
 
 #include <chrono>

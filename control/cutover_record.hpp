@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/check_level.hpp"
+#include "control/config/check_level.hpp"
 #include "control/fence_memory.hpp"
 #include "protocol/errors.hpp"
 #include "proxy/admission.hpp"

@@ -2,10 +2,10 @@
 #include "control/daemon.hpp"
 
 #include "control/base/words.hpp"
+#include "control/config/resolve.hpp"
+#include "control/config/user_files.hpp"
 #include "control/logging.hpp"
-#include "control/settings.hpp"
 #include "control/unix_socket.hpp"
-#include "control/users.hpp"
 
 #include <boost/json/array.hpp>
 #include <fmt/format.h>

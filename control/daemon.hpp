@@ -1,7 +1,8 @@
 #pragma once
 
 #include "control/command_threads.hpp"
-#include "control/config.hpp"
+#include "control/config/config.hpp"
+#include "control/config/resolve.hpp"
 #include "control/console.hpp"
 #include "control/control_socket.hpp"
 #include "control/journal.hpp"
@@ -9,7 +10,6 @@
 #include "control/operations.hpp"
 #include "control/outcome.hpp"
 #include "control/secret_lookup.hpp"
-#include "control/settings.hpp"
 #include "control/traffic_stats.hpp"
 #include "protocol/secret.hpp"
 #include "proxy/engine.hpp"

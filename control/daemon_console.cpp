@@ -1,5 +1,5 @@
 // What the consoles of a running daemon see and do.
-#include "control/config_databases.hpp"
+#include "control/config/database_rules.hpp"
 #include "control/daemon.hpp"
 #include "control/events.hpp"
 

@@ -1,8 +1,8 @@
 // `drain`: sessions end one after the other, each where it can lose nothing; `kill`: one ends at
 // once.
+#include "control/config/resolve.hpp"
 #include "control/operations.hpp"
 #include "control/report_json.hpp"
-#include "control/settings.hpp"
 #include "control/steps.hpp"
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // The keys of a guard, and the rules between them.
 #include "control/guard_keys.hpp"
 
-#include "control/config_fields.hpp"
-#include "control/settings.hpp"
+#include "control/config/fields.hpp"
+#include "control/config/resolve.hpp"
 
 #include <array>
 #include <cmath>

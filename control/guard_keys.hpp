@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/config_section.hpp"
+#include "control/config/yaml_section.hpp"
 #include "control/stages_plan.hpp"
 
 #include <string_view>

@@ -1,5 +1,5 @@
 // pgsluice: arguments -> configuration -> daemon, and the signals that end or reload it.
-#include "control/config.hpp"
+#include "control/config/config.hpp"
 #include "control/daemon.hpp"
 #include "control/logging.hpp"
 #include "control/pg_servers.hpp"

@@ -3,11 +3,11 @@
 #include "control/admission_record.hpp"
 #include "control/base/duration.hpp"
 #include "control/base/fault.hpp"
+#include "control/config/cutover_plan_file.hpp"
+#include "control/config/resolve.hpp"
 #include "control/operations.hpp"
-#include "control/plan.hpp"
 #include "control/record_json.hpp"
 #include "control/report_json.hpp"
-#include "control/settings.hpp"
 
 #include <spdlog/spdlog.h>
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/commands.hpp"
-#include "control/config.hpp"
+#include "control/config/config.hpp"
 #include "control/cutover.hpp"
 #include "control/engine_traffic.hpp"
 #include "control/journal.hpp"

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/base/deadline.hpp"
-#include "control/config.hpp"
+#include "control/config/config.hpp"
 #include "control/cutover_record.hpp"
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/config.hpp"
+#include "control/config/config.hpp"
 #include "control/pg_client.hpp"
 #include "control/read_only_record.hpp"
 #include "control/table_locks.hpp"

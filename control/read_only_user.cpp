@@ -1,10 +1,10 @@
 // `readonly on --by user`: what differs where a login of the server's, its read_only_user, keeps
 // sessions from writing instead of the guard. They have the guard until they have that login, and
 // for good where they cannot have it.
+#include "control/config/resolve.hpp"
 #include "control/operations.hpp"
 #include "control/read_only_role.hpp"
 #include "control/report_json.hpp"
-#include "control/settings.hpp"
 #include "control/steps.hpp"
 
 #include <boost/json/array.hpp>

@@ -2,7 +2,7 @@
 // keys; those of guards are in guard_keys.cpp.
 #include "control/stages_plan.hpp"
 
-#include "control/config_fields.hpp"
+#include "control/config/fields.hpp"
 #include "control/guard_keys.hpp"
 
 #include <algorithm>

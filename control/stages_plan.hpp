@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/config.hpp"
+#include "control/config/config.hpp"
 #include "proxy/admission.hpp"
 
 #include <chrono>

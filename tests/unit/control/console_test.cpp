@@ -1,5 +1,5 @@
 // Who may do what on the console, how commands end there, and what SHOW shows.
-#include "control/config_keys.hpp"
+#include "control/config/keys.hpp"
 #include "control/console.hpp"
 
 #include <gmock/gmock.h>

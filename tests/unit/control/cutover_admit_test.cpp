@@ -1,6 +1,6 @@
 // Whom a cutover admits on the new server.
 #include "control/admission_record.hpp"
-#include "control/plan.hpp"
+#include "control/config/cutover_plan_file.hpp"
 #include "control/record_json.hpp"
 #include "control/service_state.hpp"
 #include "tests/unit/control/fake_world.hpp"

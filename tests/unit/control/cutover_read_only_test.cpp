@@ -1,5 +1,5 @@
 // A cutover whose clients go on read-only.
-#include "control/plan.hpp"
+#include "control/config/cutover_plan_file.hpp"
 #include "control/record_json.hpp"
 #include "control/service_state.hpp"
 #include "tests/unit/control/fake_world.hpp"

@@ -1,6 +1,6 @@
 // After a crash, and before anything: what the journal asks for, the plan, the dry run.
 #include "control/cutover.hpp"
-#include "tests/unit/control/config_files.hpp"
+#include "tests/unit/control/config/config_files.hpp"
 #include "tests/unit/control/fake_world.hpp"
 
 #include <gmock/gmock.h>
