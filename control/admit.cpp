@@ -1,6 +1,6 @@
 // Whom the gate admits: the command and what status tells of it.
-#include "control/admission_record.hpp"
 #include "control/operations.hpp"
+#include "control/records/admission.hpp"
 #include "control/report_json.hpp"
 #include "control/steps.hpp"
 

@@ -1,6 +1,7 @@
 // `canary`: clients of some addresses on another backend. In the journal before it takes effect;
 // what a restart finds there is in force from its first client on.
-#include "control/canary_record.hpp"
+#include "control/records/canary.hpp"
+
 #include "control/config/resolve.hpp"
 #include "control/operations.hpp"
 #include "control/report_json.hpp"

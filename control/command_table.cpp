@@ -1,7 +1,7 @@
 // The table of operator commands: what sluicectl, the control socket and the console share.
-#include "control/admission_record.hpp"
-#include "control/canary_record.hpp"
 #include "control/commands.hpp"
+#include "control/records/admission.hpp"
+#include "control/records/canary.hpp"
 
 namespace pgsluice::control {
 namespace {

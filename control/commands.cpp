@@ -1,10 +1,10 @@
 // Requests that fit the table of commands.
 #include "control/commands.hpp"
 
-#include "control/admission_record.hpp"
 #include "control/base/duration.hpp"
 #include "control/base/words.hpp"
-#include "control/canary_record.hpp"
+#include "control/records/admission.hpp"
+#include "control/records/canary.hpp"
 #include "proxy/admission.hpp"
 
 #include <boost/json/parse.hpp>

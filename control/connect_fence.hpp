@@ -1,7 +1,7 @@
 #pragma once
 
-#include "control/fence_memory.hpp"
 #include "control/pg_client.hpp"
+#include "control/records/fence.hpp"
 
 #include <map>
 #include <string>

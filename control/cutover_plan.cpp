@@ -1,5 +1,5 @@
 // What a cutover consists of: one table, in order, with who needs each step and for how long.
-#include "control/admission_record.hpp"
+#include "control/records/admission.hpp"
 #include "control/steps.hpp"
 
 #include <array>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/base/deadline.hpp"
-#include "control/cutover_record.hpp"
+#include "control/records/cutover.hpp"
 #include "proxy/admission.hpp"
 #include "proxy/directive.hpp"
 #include "proxy/stats.hpp"

@@ -1,12 +1,12 @@
 // Cutover, retarget and what a restart has to finish: the runner in cutover.hpp between this
 // service's traffic, its servers, its journal and whoever watches.
-#include "control/admission_record.hpp"
 #include "control/base/duration.hpp"
 #include "control/base/fault.hpp"
 #include "control/config/cutover_plan_file.hpp"
 #include "control/config/resolve.hpp"
 #include "control/operations.hpp"
-#include "control/record_json.hpp"
+#include "control/records/admission.hpp"
+#include "control/records/cutover_json.hpp"
 #include "control/report_json.hpp"
 
 #include <spdlog/spdlog.h>

@@ -2,7 +2,7 @@
 
 #include "control/base/deadline.hpp"
 #include "control/config/config.hpp"
-#include "control/cutover_record.hpp"
+#include "control/records/cutover.hpp"
 
 #include <cstdint>
 #include <initializer_list>

@@ -2,7 +2,7 @@
 
 #include "control/config/config.hpp"
 #include "control/pg_client.hpp"
-#include "control/read_only_record.hpp"
+#include "control/records/read_only.hpp"
 #include "control/table_locks.hpp"
 
 #include <cstdint>

@@ -1,9 +1,9 @@
 // The journal's meaning. Pure: records in, states out.
 #include "control/service_state.hpp"
 
-#include "control/admission_record.hpp"
 #include "control/base/json_fields.hpp"
-#include "control/record_json.hpp"
+#include "control/records/admission.hpp"
+#include "control/records/cutover_json.hpp"
 
 #include <boost/json/value.hpp>
 

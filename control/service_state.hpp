@@ -1,9 +1,9 @@
 #pragma once
 
-#include "control/canary_record.hpp"
 #include "control/cutover.hpp"
 #include "control/journal_format.hpp"
-#include "control/read_only_record.hpp"
+#include "control/records/canary.hpp"
+#include "control/records/read_only.hpp"
 #include "control/stages_plan.hpp"
 #include "protocol/errors.hpp"
 #include "proxy/admission.hpp"

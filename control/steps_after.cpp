@@ -1,5 +1,5 @@
 // The commit point and what follows it. Nothing here leads back.
-#include "control/admission_record.hpp"
+#include "control/records/admission.hpp"
 #include "control/steps.hpp"
 
 #include <algorithm>

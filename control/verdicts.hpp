@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/cutover_record.hpp"
+#include "control/records/cutover.hpp"
 
 #include <string>
 #include <string_view>

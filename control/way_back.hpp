@@ -1,8 +1,8 @@
 #pragma once
 
 #include "control/base/deadline.hpp"
-#include "control/cutover_record.hpp"
 #include "control/pg_client.hpp"
+#include "control/records/cutover.hpp"
 
 #include <string>
 

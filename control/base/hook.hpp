@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/base/deadline.hpp"
-#include "control/cutover_record.hpp"
+#include "control/records/cutover.hpp"
 
 #include <string>
 #include <utility>

@@ -2,7 +2,7 @@
 
 #include "control/base/host_port.hpp"
 #include "control/config/check_level.hpp"
-#include "control/fence_memory.hpp"
+#include "control/records/fence.hpp"
 #include "protocol/credentials.hpp"
 #include "protocol/errors.hpp"
 #include "protocol/proxy_header.hpp"

@@ -1,7 +1,7 @@
 // Whom a cutover admits on the new server.
-#include "control/admission_record.hpp"
 #include "control/config/cutover_plan_file.hpp"
-#include "control/record_json.hpp"
+#include "control/records/admission.hpp"
+#include "control/records/cutover_json.hpp"
 #include "control/service_state.hpp"
 #include "tests/unit/control/fake_world.hpp"
 

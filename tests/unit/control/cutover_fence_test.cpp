@@ -1,6 +1,6 @@
 // The fence that a plan chooses, from the journal's point of view.
 #include "control/config/cutover_plan_file.hpp"
-#include "control/record_json.hpp"
+#include "control/records/cutover_json.hpp"
 #include "tests/unit/control/config/config_files.hpp"
 #include "tests/unit/control/fake_world.hpp"
 

@@ -1,6 +1,6 @@
 // A cutover whose clients go on read-only.
 #include "control/config/cutover_plan_file.hpp"
-#include "control/record_json.hpp"
+#include "control/records/cutover_json.hpp"
 #include "control/service_state.hpp"
 #include "tests/unit/control/fake_world.hpp"
 

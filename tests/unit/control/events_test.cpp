@@ -1,5 +1,5 @@
 #include "control/events.hpp"
-#include "control/record_json.hpp"
+#include "control/records/cutover_json.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "control/record_json.hpp"
+#include "control/records/cutover_json.hpp"
 #include "control/service_state.hpp"
 
 #include <gmock/gmock.h>

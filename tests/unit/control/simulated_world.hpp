@@ -2,7 +2,7 @@
 
 #include "control/cutover.hpp"
 #include "control/gated_traffic.hpp"
-#include "control/record_json.hpp"
+#include "control/records/cutover_json.hpp"
 #include "control/service_state.hpp"
 #include "tests/unit/control/simulated_reality.hpp"
 

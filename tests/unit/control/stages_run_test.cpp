@@ -1,4 +1,4 @@
-#include "control/admission_record.hpp"
+#include "control/records/admission.hpp"
 #include "control/stages_run.hpp"
 
 #include <boost/json/serialize.hpp>

@@ -9,10 +9,10 @@
 //
 //   {"auto_conf": TEXT | null, "method"?, "connect"?: {DATABASE: [GRANT, ...]},
 //    "raise"?: COMMAND, "lower"?: COMMAND}
-#include "control/record_json.hpp"
+#include "control/records/cutover_json.hpp"
 
-#include "control/admission_record.hpp"
 #include "control/base/json_fields.hpp"
+#include "control/records/admission.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/config/check_level.hpp"
-#include "control/fence_memory.hpp"
+#include "control/records/fence.hpp"
 #include "protocol/errors.hpp"
 #include "proxy/admission.hpp"
 

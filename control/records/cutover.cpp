@@ -1,4 +1,4 @@
-#include "control/cutover_record.hpp"
+#include "control/records/cutover.hpp"
 
 #include "control/cutover_world.hpp"
 

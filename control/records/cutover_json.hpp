@@ -1,7 +1,7 @@
 #pragma once
 
-#include "control/cutover_record.hpp"
 #include "control/journal_format.hpp"
+#include "control/records/cutover.hpp"
 
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>

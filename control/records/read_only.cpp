@@ -2,9 +2,9 @@
 //
 //   {"state", "fence", "means"?, "backend"?, "memory"?: FENCE, "revoked"?: {DATABASE: [FUNCTION,
 //   ...]}, "by"?}
-#include "control/read_only_record.hpp"
+#include "control/records/read_only.hpp"
 
-#include "control/record_json.hpp"
+#include "control/records/cutover_json.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>

@@ -1,5 +1,5 @@
 // The admitted set between the operator, the journal and the engine.
-#include "control/admission_record.hpp"
+#include "control/records/admission.hpp"
 
 #include "control/base/json_fields.hpp"
 #include "control/stages_arguments.hpp"

@@ -1,9 +1,9 @@
 // The canary between the operator, the configuration, the journal and the engine.
-#include "control/canary_record.hpp"
+#include "control/records/canary.hpp"
 
-#include "control/admission_record.hpp"
 #include "control/base/json_fields.hpp"
 #include "control/config/resolve.hpp"
+#include "control/records/admission.hpp"
 #include "control/stages_arguments.hpp"
 
 #include <boost/json/array.hpp>

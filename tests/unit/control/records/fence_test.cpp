@@ -1,4 +1,4 @@
-#include "control/fence_memory.hpp"
+#include "control/records/fence.hpp"
 
 #include <gtest/gtest.h>
 
