@@ -1,5 +1,5 @@
 // sluicectl: the command table as a command line. Results go to stdout, everything else to stderr.
-#include "control/commands.hpp"
+#include "control/commands/request.hpp"
 #include "control/control_client.hpp"
 #include "control/render.hpp"
 #include "control/report_html.hpp"

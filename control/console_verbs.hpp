@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/commands.hpp"
+#include "control/commands/request.hpp"
 #include "control/console_show.hpp"
 #include "protocol/errors.hpp"
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "control/commands.hpp"
-#include "control/outcome.hpp"
+#include "control/commands/outcome.hpp"
+#include "control/commands/request.hpp"
 
 #include <string>
 

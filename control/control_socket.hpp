@@ -1,8 +1,8 @@
 #pragma once
 
 #include "control/base/file.hpp"
-#include "control/commands.hpp"
-#include "control/outcome.hpp"
+#include "control/commands/outcome.hpp"
+#include "control/commands/request.hpp"
 
 #include <functional>
 #include <list>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "control/command_threads.hpp"
+#include "control/commands/outcome.hpp"
 #include "control/config/config.hpp"
 #include "control/config/resolve.hpp"
 #include "control/console.hpp"
@@ -8,7 +9,6 @@
 #include "control/journal.hpp"
 #include "control/name_refresh.hpp"
 #include "control/operations.hpp"
-#include "control/outcome.hpp"
 #include "control/secret_lookup.hpp"
 #include "control/traffic_stats.hpp"
 #include "protocol/secret.hpp"

@@ -1,11 +1,11 @@
 #pragma once
 
-#include "control/commands.hpp"
+#include "control/commands/outcome.hpp"
+#include "control/commands/request.hpp"
 #include "control/config/config.hpp"
 #include "control/cutover.hpp"
 #include "control/engine_traffic.hpp"
 #include "control/journal.hpp"
-#include "control/outcome.hpp"
 #include "control/pg_client.hpp"
 #include "control/service_state.hpp"
 #include "control/table_locks.hpp"

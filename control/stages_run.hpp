@@ -1,7 +1,7 @@
 #pragma once
 
+#include "control/commands/outcome.hpp"
 #include "control/guard_meter.hpp"
-#include "control/outcome.hpp"
 #include "control/stage_machine.hpp"
 #include "control/stages_plan.hpp"
 

@@ -1,5 +1,5 @@
 // The keys `cutover.NAME` of a service.
-#include "control/commands.hpp"
+#include "control/commands/request.hpp"
 #include "control/config/rows.hpp"
 #include "proxy/admission.hpp"
 

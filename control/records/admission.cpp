@@ -2,7 +2,7 @@
 #include "control/records/admission.hpp"
 
 #include "control/base/json_fields.hpp"
-#include "control/stages_arguments.hpp"
+#include "control/commands/argument_rules.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>

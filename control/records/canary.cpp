@@ -2,9 +2,9 @@
 #include "control/records/canary.hpp"
 
 #include "control/base/json_fields.hpp"
+#include "control/commands/argument_rules.hpp"
 #include "control/config/resolve.hpp"
 #include "control/records/admission.hpp"
-#include "control/stages_arguments.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>

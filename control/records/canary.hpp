@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/commands.hpp"
+#include "control/commands/request.hpp"
 #include "control/config/config.hpp"
 #include "proxy/admission.hpp"
 

@@ -1,5 +1,5 @@
 // What `admit` and `canary` have in common: ranges at once, or stages.
-#include "control/stages_arguments.hpp"
+#include "control/commands/argument_rules.hpp"
 
 namespace pgsluice::control {
 

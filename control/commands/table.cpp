@@ -1,5 +1,5 @@
 // The table of operator commands: what sluicectl, the control socket and the console share.
-#include "control/commands.hpp"
+#include "control/commands/request.hpp"
 #include "control/records/admission.hpp"
 #include "control/records/canary.hpp"
 

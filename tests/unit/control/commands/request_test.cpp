@@ -1,4 +1,4 @@
-#include "control/commands.hpp"
+#include "control/commands/request.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

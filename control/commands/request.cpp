@@ -1,5 +1,5 @@
 // Requests that fit the table of commands.
-#include "control/commands.hpp"
+#include "control/commands/request.hpp"
 
 #include "control/base/duration.hpp"
 #include "control/base/words.hpp"
