@@ -6,7 +6,7 @@
 #include "control/config/resolve.hpp"
 #include "control/console.hpp"
 #include "control/control_socket.hpp"
-#include "control/journal.hpp"
+#include "control/journal/journal.hpp"
 #include "control/name_refresh.hpp"
 #include "control/operations.hpp"
 #include "control/secret_lookup.hpp"

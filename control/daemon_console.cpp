@@ -1,7 +1,7 @@
 // What the consoles of a running daemon see and do.
 #include "control/config/database_rules.hpp"
 #include "control/daemon.hpp"
-#include "control/events.hpp"
+#include "control/journal/events.hpp"
 
 #include <algorithm>
 

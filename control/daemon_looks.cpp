@@ -1,6 +1,6 @@
 // What the daemon tells without doing anything.
 #include "control/daemon.hpp"
-#include "control/events.hpp"
+#include "control/journal/events.hpp"
 
 #include <boost/json/array.hpp>
 

@@ -5,9 +5,9 @@
 #include "control/config/config.hpp"
 #include "control/cutover.hpp"
 #include "control/engine_traffic.hpp"
-#include "control/journal.hpp"
+#include "control/journal/journal.hpp"
+#include "control/journal/service_state.hpp"
 #include "control/pg_client.hpp"
-#include "control/service_state.hpp"
 #include "control/table_locks.hpp"
 
 #include <condition_variable>

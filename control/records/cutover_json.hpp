@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/journal_format.hpp"
+#include "control/journal/format.hpp"
 #include "control/records/cutover.hpp"
 
 #include <boost/json/object.hpp>

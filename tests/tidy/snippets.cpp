@@ -48,7 +48,7 @@ const std::vector<snippet> snippets = {
      nullptr},
     {"proxy_includes_control",
      "proxy/a.cpp",
-     "# include \"control/journal.hpp\"\n",
+     "# include \"control/journal/journal.hpp\"\n",
      "against the arrows"},
     {"proxy_includes_libpq",
      "proxy/a.cpp",

@@ -1,8 +1,8 @@
 // Whom a cutover admits on the new server.
 #include "control/config/cutover_plan_file.hpp"
+#include "control/journal/service_state.hpp"
 #include "control/records/admission.hpp"
 #include "control/records/cutover_json.hpp"
-#include "control/service_state.hpp"
 #include "tests/unit/control/fake_world.hpp"
 
 namespace pgsluice::control {

@@ -1,7 +1,7 @@
 // A cutover whose clients go on read-only.
 #include "control/config/cutover_plan_file.hpp"
+#include "control/journal/service_state.hpp"
 #include "control/records/cutover_json.hpp"
-#include "control/service_state.hpp"
 #include "tests/unit/control/fake_world.hpp"
 
 namespace pgsluice::control {

@@ -1,7 +1,7 @@
 // What the daemon does around a cutover (moves.cpp, daemon.cpp), and what must hold afterwards.
 #include "tests/unit/control/simulated_life.hpp"
 
-#include "control/journal_format.hpp"
+#include "control/journal/format.hpp"
 
 #include <algorithm>
 

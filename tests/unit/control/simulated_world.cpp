@@ -1,7 +1,7 @@
 // How the simulated doors behave, with and without a fault.
 #include "tests/unit/control/simulated_world.hpp"
 
-#include "control/journal_format.hpp"
+#include "control/journal/format.hpp"
 
 #include <algorithm>
 

@@ -2,8 +2,8 @@
 
 #include "control/cutover.hpp"
 #include "control/gated_traffic.hpp"
+#include "control/journal/service_state.hpp"
 #include "control/records/cutover_json.hpp"
-#include "control/service_state.hpp"
 #include "tests/unit/control/simulated_reality.hpp"
 
 #include <memory>

@@ -1,4 +1,4 @@
-#include "control/events.hpp"
+#include "control/journal/events.hpp"
 
 #include "control/base/json_fields.hpp"
 

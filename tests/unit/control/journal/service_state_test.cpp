@@ -1,5 +1,5 @@
+#include "control/journal/service_state.hpp"
 #include "control/records/cutover_json.hpp"
-#include "control/service_state.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -9,7 +9,7 @@
 // A record is acknowledged only after fdatasync(), and the next is written only then, so that at
 // most the last one can be torn. Torn means: its end is missing, or sectors of it were never
 // written and read as zeros. A complete line whose checksum is wrong is not torn but damaged.
-#include "control/journal_format.hpp"
+#include "control/journal/format.hpp"
 
 #include <boost/crc.hpp>
 #include <boost/json/parse.hpp>

@@ -1,4 +1,4 @@
-#include "control/journal_format.hpp"
+#include "control/journal/format.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

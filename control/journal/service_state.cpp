@@ -1,5 +1,5 @@
 // The journal's meaning. Pure: records in, states out.
-#include "control/service_state.hpp"
+#include "control/journal/service_state.hpp"
 
 #include "control/base/json_fields.hpp"
 #include "control/records/admission.hpp"

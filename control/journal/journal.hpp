@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/base/file.hpp"
-#include "control/journal_format.hpp"
+#include "control/journal/format.hpp"
 
 #include <memory>
 #include <mutex>

@@ -1,4 +1,4 @@
-#include "control/events.hpp"
+#include "control/journal/events.hpp"
 #include "control/records/cutover_json.hpp"
 
 #include <gmock/gmock.h>

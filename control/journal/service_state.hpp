@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/cutover.hpp"
-#include "control/journal_format.hpp"
+#include "control/journal/format.hpp"
 #include "control/records/canary.hpp"
 #include "control/records/read_only.hpp"
 #include "control/stages_plan.hpp"

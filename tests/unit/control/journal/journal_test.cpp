@@ -1,4 +1,4 @@
-#include "control/journal.hpp"
+#include "control/journal/journal.hpp"
 #include "tests/unit/control/base/temp_directory.hpp"
 
 #include <gmock/gmock.h>

@@ -1,7 +1,7 @@
 // The journal's file: lock, replay, durable append, atomic rewrite. What fsync promises and what
 // not is fsync(2); after a failed one the kernel may have dropped the pages, so it is never
 // retried.
-#include "control/journal.hpp"
+#include "control/journal/journal.hpp"
 
 #include "control/base/fault.hpp"
 
