@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/cutover_world.hpp"
-#include "control/pg_client.hpp"
+#include "control/postgres/pg_client.hpp"
 #include "control/verdicts.hpp"
 
 #include <cstdint>

@@ -9,7 +9,7 @@
 #include "control/journal/journal.hpp"
 #include "control/name_refresh.hpp"
 #include "control/operations.hpp"
-#include "control/secret_lookup.hpp"
+#include "control/postgres/secret_lookup.hpp"
 #include "control/traffic_stats.hpp"
 #include "protocol/secret.hpp"
 #include "proxy/engine.hpp"

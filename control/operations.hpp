@@ -7,8 +7,8 @@
 #include "control/engine_traffic.hpp"
 #include "control/journal/journal.hpp"
 #include "control/journal/service_state.hpp"
-#include "control/pg_client.hpp"
-#include "control/table_locks.hpp"
+#include "control/postgres/pg_client.hpp"
+#include "control/postgres/table_locks.hpp"
 
 #include <condition_variable>
 #include <functional>

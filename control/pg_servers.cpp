@@ -3,11 +3,11 @@
 
 #include "control/base/polling.hpp"
 #include "control/base/sql_quoting.hpp"
-#include "control/custom_settings.hpp"
+#include "control/postgres/custom_settings.hpp"
+#include "control/postgres/prewarm.hpp"
+#include "control/postgres/sequences.hpp"
 #include "control/preflight.hpp"
-#include "control/prewarm.hpp"
 #include "control/reach.hpp"
-#include "control/sequences.hpp"
 
 #include <fmt/format.h>
 

@@ -2,10 +2,10 @@
 
 #include "control/checks.hpp"
 #include "control/cutover_world.hpp"
-#include "control/pg_client.hpp"
-#include "control/promote.hpp"
-#include "control/table_locks.hpp"
-#include "control/way_back.hpp"
+#include "control/postgres/pg_client.hpp"
+#include "control/postgres/promote.hpp"
+#include "control/postgres/reverse_replication.hpp"
+#include "control/postgres/table_locks.hpp"
 
 #include <memory>
 #include <optional>

@@ -5,7 +5,7 @@
 //   off   leaving -> fence down, guards away -> off    a crash in between: off
 #include "control/base/fault.hpp"
 #include "control/operations.hpp"
-#include "control/read_only_fence.hpp"
+#include "control/postgres/read_only_fence.hpp"
 #include "control/report_json.hpp"
 #include "control/steps.hpp"
 

@@ -3,7 +3,7 @@
 // for good where they cannot have it.
 #include "control/config/resolve.hpp"
 #include "control/operations.hpp"
-#include "control/read_only_role.hpp"
+#include "control/postgres/read_only_role.hpp"
 #include "control/report_json.hpp"
 #include "control/steps.hpp"
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/base/deadline.hpp"
-#include "control/pg_client.hpp"
+#include "control/postgres/pg_client.hpp"
 #include "control/records/cutover.hpp"
 
 #include <string>

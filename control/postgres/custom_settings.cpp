@@ -1,5 +1,5 @@
 // One query per database looks through everything the catalogs keep as text.
-#include "control/custom_settings.hpp"
+#include "control/postgres/custom_settings.hpp"
 
 #include <set>
 

@@ -1,4 +1,4 @@
-#include "control/read_only_role.hpp"
+#include "control/postgres/read_only_role.hpp"
 
 namespace pgsluice::control {
 namespace {

@@ -1,6 +1,6 @@
 // A connection of its own: one that a deadline ends is lost, and the server ends the statement by
 // itself a little earlier.
-#include "control/prewarm.hpp"
+#include "control/postgres/prewarm.hpp"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 // One query reads all values, one sets all of them. Only sequences that were never drawn from need
 // another look: pg_sequence_last_value() hides the value that ALTER SEQUENCE .. RESTART gave them.
-#include "control/sequences.hpp"
+#include "control/postgres/sequences.hpp"
 
 #include <fmt/format.h>
 

@@ -1,7 +1,7 @@
-#include "control/connect_fence.hpp"
+#include "control/postgres/connect_fence.hpp"
 
 #include "control/base/sql_quoting.hpp"
-#include "control/table_locks.hpp"
+#include "control/postgres/table_locks.hpp"
 
 #include <fmt/format.h>
 

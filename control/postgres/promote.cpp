@@ -1,6 +1,6 @@
 // pg_promote(), or a command of the operator's. Both end when the server itself says that recovery
 // is over.
-#include "control/promote.hpp"
+#include "control/postgres/promote.hpp"
 
 #include "control/base/polling.hpp"
 

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "control/config/config.hpp"
-#include "control/pg_client.hpp"
+#include "control/postgres/pg_client.hpp"
+#include "control/postgres/table_locks.hpp"
 #include "control/records/read_only.hpp"
-#include "control/table_locks.hpp"
 
 #include <cstdint>
 #include <string>

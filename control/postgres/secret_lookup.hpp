@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/pg_client.hpp"
+#include "control/postgres/pg_client.hpp"
 #include "protocol/secret.hpp"
 #include "proxy/secret_source.hpp"
 

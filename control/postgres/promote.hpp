@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/base/hook.hpp"
-#include "control/pg_client.hpp"
+#include "control/postgres/pg_client.hpp"
 
 namespace pgsluice::control {
 

@@ -1,5 +1,5 @@
 // ALTER SYSTEM and a reload make new sessions read-only; pg_terminate_backend ends the old ones.
-#include "control/fence.hpp"
+#include "control/postgres/setting_fence.hpp"
 
 #include "control/base/polling.hpp"
 

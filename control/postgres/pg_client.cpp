@@ -1,6 +1,6 @@
 // libpq without its blocking calls: everything is sent and received non-blocking, and between them
 // poll() wakes often enough to notice an abort.
-#include "control/pg_client.hpp"
+#include "control/postgres/pg_client.hpp"
 
 #include <fmt/format.h>
 #include <libpq-fe.h>

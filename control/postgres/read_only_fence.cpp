@@ -1,9 +1,9 @@
 // default_transaction_read_only for the whole server; before version 16, whose read-only
 // transactions let large objects be changed, also no right to execute what changes them.
-#include "control/read_only_fence.hpp"
+#include "control/postgres/read_only_fence.hpp"
 
 #include "control/base/sql_quoting.hpp"
-#include "control/fence.hpp"
+#include "control/postgres/setting_fence.hpp"
 
 #include <fmt/format.h>
 

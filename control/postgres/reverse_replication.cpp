@@ -1,4 +1,4 @@
-#include "control/way_back.hpp"
+#include "control/postgres/reverse_replication.hpp"
 
 #include "control/base/polling.hpp"
 #include "control/base/sql_quoting.hpp"

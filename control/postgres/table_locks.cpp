@@ -1,4 +1,4 @@
-#include "control/table_locks.hpp"
+#include "control/postgres/table_locks.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "control/secret_lookup.hpp"
+#include "control/postgres/secret_lookup.hpp"
 
 #include <spdlog/spdlog.h>
 

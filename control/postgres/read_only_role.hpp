@@ -2,7 +2,7 @@
 
 #include "control/base/deadline.hpp"
 #include "control/config/config.hpp"
-#include "control/pg_client.hpp"
+#include "control/postgres/pg_client.hpp"
 #include "proxy/route.hpp"
 
 #include <string>

@@ -1,6 +1,6 @@
 // What the control plane's connections do when nobody answers. Real servers are tried in
 // tests/integration/test_cutover.py.
-#include "control/pg_client.hpp"
+#include "control/postgres/pg_client.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
