@@ -6,8 +6,8 @@
 #include "control/postgres/custom_settings.hpp"
 #include "control/postgres/prewarm.hpp"
 #include "control/postgres/sequences.hpp"
-#include "control/preflight.hpp"
-#include "control/reach.hpp"
+#include "control/preflight/login_reach.hpp"
+#include "control/preflight/run.hpp"
 
 #include <fmt/format.h>
 

@@ -1,11 +1,11 @@
 #pragma once
 
-#include "control/checks.hpp"
 #include "control/cutover_world.hpp"
 #include "control/postgres/pg_client.hpp"
 #include "control/postgres/promote.hpp"
 #include "control/postgres/reverse_replication.hpp"
 #include "control/postgres/table_locks.hpp"
+#include "control/preflight/checks.hpp"
 
 #include <memory>
 #include <optional>

@@ -1,5 +1,5 @@
 // `cutover --dry-run`: what the sequence would find and do, and the figures an operator decides by.
-#include "control/preflight.hpp"
+#include "control/preflight/run.hpp"
 #include "control/steps.hpp"
 
 #include <fmt/format.h>

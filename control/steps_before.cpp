@@ -1,5 +1,5 @@
 // The steps before a session is touched: what is checked, journaled and made ready on the servers.
-#include "control/preflight.hpp"
+#include "control/preflight/run.hpp"
 #include "control/steps.hpp"
 
 #include <algorithm>

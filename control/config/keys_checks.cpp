@@ -1,6 +1,6 @@
 // The keys `checks.NAME`, one for each row of the table of checks.
-#include "control/checks.hpp"
 #include "control/config/rows.hpp"
+#include "control/preflight/checks.hpp"
 
 #include <list>
 

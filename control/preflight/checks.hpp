@@ -2,7 +2,7 @@
 
 #include "control/cutover_world.hpp"
 #include "control/postgres/pg_client.hpp"
-#include "control/verdicts.hpp"
+#include "control/preflight/findings.hpp"
 
 #include <cstdint>
 #include <span>

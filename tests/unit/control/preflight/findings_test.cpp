@@ -1,4 +1,4 @@
-#include "control/verdicts.hpp"
+#include "control/preflight/findings.hpp"
 
 #include <gtest/gtest.h>
 

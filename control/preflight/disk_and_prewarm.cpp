@@ -1,5 +1,5 @@
 // Room on disks, as far as anybody tells, and what is to be in memory ahead.
-#include "control/checks.hpp"
+#include "control/preflight/checks.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "control/reach.hpp"
+#include "control/preflight/login_reach.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Everything in the catalogs that is no part of a table, as rows that can be compared.
-#include "control/parity.hpp"
+#include "control/preflight/parity.hpp"
 
 namespace pgsluice::control {
 

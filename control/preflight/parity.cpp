@@ -1,6 +1,6 @@
 // Compares the catalogs of two databases, one kind of object after the other. What is asked stands
 // in parity_tables.cpp and parity_others.cpp.
-#include "control/parity.hpp"
+#include "control/preflight/parity.hpp"
 
 #include <fmt/format.h>
 

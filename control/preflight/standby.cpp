@@ -1,5 +1,5 @@
 // The preflight's questions about a streaming standby.
-#include "control/checks.hpp"
+#include "control/preflight/checks.hpp"
 
 #include <fmt/format.h>
 

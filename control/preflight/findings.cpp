@@ -1,5 +1,5 @@
 // Keeps the findings of one check few enough to be read.
-#include "control/verdicts.hpp"
+#include "control/preflight/findings.hpp"
 
 #include <algorithm>
 

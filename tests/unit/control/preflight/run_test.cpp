@@ -1,4 +1,4 @@
-#include "control/preflight.hpp"
+#include "control/preflight/run.hpp"
 #include "tests/unit/control/fake_world.hpp"
 
 #include <gtest/gtest.h>

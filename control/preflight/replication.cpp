@@ -1,6 +1,6 @@
 // The preflight's questions about logical replication: is the new server fed by the old one, by all
 // of it, and, for both kinds, is it near enough to catch up.
-#include "control/checks.hpp"
+#include "control/preflight/checks.hpp"
 
 #include <fmt/format.h>
 

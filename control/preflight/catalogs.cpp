@@ -1,5 +1,5 @@
 // What the catalogs hold that is no part of the schema and still matters to a cutover.
-#include "control/parity.hpp"
+#include "control/preflight/parity.hpp"
 #include "control/steps.hpp"
 
 #include <fmt/format.h>

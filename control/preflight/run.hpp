@@ -1,8 +1,8 @@
 #pragma once
 
-#include "control/checks.hpp"
 #include "control/commands/outcome.hpp"
 #include "control/cutover.hpp"
+#include "control/preflight/checks.hpp"
 
 #include <span>
 #include <string>

@@ -1,5 +1,5 @@
 // Whether the two servers are of one kind: what they were initialised with, and how they are set.
-#include "control/parity.hpp"
+#include "control/preflight/parity.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "control/checks.hpp"
+#include "control/preflight/checks.hpp"
 #include "control/report_json.hpp"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // THE table of guardrails: what a preflight checks, in order, and how serious a finding is.
-#include "control/parity.hpp"
-#include "control/reach.hpp"
+#include "control/preflight/login_reach.hpp"
+#include "control/preflight/parity.hpp"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // The preflight's question whether `rollback` will be possible afterwards, without a loss.
-#include "control/checks.hpp"
+#include "control/preflight/checks.hpp"
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
 // How far a login gets, layer by layer, so that an operator knows which wall was hit.
-#include "control/reach.hpp"
+#include "control/preflight/login_reach.hpp"
 
 #include "control/steps.hpp"
 

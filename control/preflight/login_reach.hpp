@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/checks.hpp"
+#include "control/preflight/checks.hpp"
 
 #include <string>
 #include <string_view>

@@ -1,6 +1,6 @@
 // The preflight: walks the table of checks and answers the command of that name. A cutover and its
 // dry run walk the same table.
-#include "control/preflight.hpp"
+#include "control/preflight/run.hpp"
 
 #include "control/operations.hpp"
 #include "control/report_json.hpp"

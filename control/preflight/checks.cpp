@@ -1,6 +1,6 @@
 // What the preflight wants to know of the two servers as such: facts, and the checks that follow
 // from them alone.
-#include "control/checks.hpp"
+#include "control/preflight/checks.hpp"
 
 #include <fmt/format.h>
 

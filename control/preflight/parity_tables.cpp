@@ -1,6 +1,6 @@
 // What tables are made of, as rows that can be compared: name, definition, the statement that
 // creates it, the statement that changes it.
-#include "control/parity.hpp"
+#include "control/preflight/parity.hpp"
 
 namespace pgsluice::control {
 
