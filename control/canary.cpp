@@ -3,9 +3,9 @@
 #include "control/records/canary.hpp"
 
 #include "control/config/resolve.hpp"
+#include "control/cutover/steps.hpp"
 #include "control/operations.hpp"
 #include "control/report_json.hpp"
-#include "control/steps.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>

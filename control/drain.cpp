@@ -1,9 +1,9 @@
 // `drain`: sessions end one after the other, each where it can lose nothing; `kill`: one ends at
 // once.
 #include "control/config/resolve.hpp"
+#include "control/cutover/steps.hpp"
 #include "control/operations.hpp"
 #include "control/report_json.hpp"
-#include "control/steps.hpp"
 
 #include <algorithm>
 #include <array>

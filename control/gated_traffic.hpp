@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/cutover_world.hpp"
+#include "control/cutover/world.hpp"
 #include "control/mode.hpp"
 
 #include <atomic>

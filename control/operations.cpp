@@ -1,9 +1,9 @@
 // One operation at a time: taking turns, interrupting the one that runs, pause and resume.
 #include "control/operations.hpp"
 
+#include "control/cutover/steps.hpp"
 #include "control/report_json.hpp"
 #include "control/stages_run.hpp"
-#include "control/steps.hpp"
 
 #include <boost/json/array.hpp>
 #include <spdlog/spdlog.h>

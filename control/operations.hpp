@@ -3,7 +3,7 @@
 #include "control/commands/outcome.hpp"
 #include "control/commands/request.hpp"
 #include "control/config/config.hpp"
-#include "control/cutover.hpp"
+#include "control/cutover/runner.hpp"
 #include "control/engine_traffic.hpp"
 #include "control/journal/journal.hpp"
 #include "control/journal/service_state.hpp"

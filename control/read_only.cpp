@@ -4,10 +4,10 @@
 //   on    entering -> guards, drain, fence -> on       a crash in between, a deadline: off
 //   off   leaving -> fence down, guards away -> off    a crash in between: off
 #include "control/base/fault.hpp"
+#include "control/cutover/steps.hpp"
 #include "control/operations.hpp"
 #include "control/postgres/read_only_fence.hpp"
 #include "control/report_json.hpp"
-#include "control/steps.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>

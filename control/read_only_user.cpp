@@ -2,10 +2,10 @@
 // sessions from writing instead of the guard. They have the guard until they have that login, and
 // for good where they cannot have it.
 #include "control/config/resolve.hpp"
+#include "control/cutover/steps.hpp"
 #include "control/operations.hpp"
 #include "control/postgres/read_only_role.hpp"
 #include "control/report_json.hpp"
-#include "control/steps.hpp"
 
 #include <boost/json/array.hpp>
 #include <fmt/format.h>

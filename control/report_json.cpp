@@ -1,8 +1,8 @@
 // Answers as JSON: what cutovers came to, and sessions in rows and groups.
 #include "control/report_json.hpp"
 
+#include "control/cutover/steps.hpp"
 #include "control/records/admission.hpp"
-#include "control/steps.hpp"
 
 #include <boost/json/value.hpp>
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/commands/outcome.hpp"
-#include "control/cutover.hpp"
+#include "control/cutover/runner.hpp"
 #include "proxy/directive.hpp"
 
 #include <boost/json/array.hpp>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/cutover.hpp"
+#include "control/cutover/runner.hpp"
 #include "control/journal/format.hpp"
 #include "control/records/canary.hpp"
 #include "control/records/read_only.hpp"

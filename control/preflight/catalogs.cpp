@@ -1,6 +1,6 @@
 // What the catalogs hold that is no part of the schema and still matters to a cutover.
+#include "control/cutover/steps.hpp"
 #include "control/preflight/parity.hpp"
-#include "control/steps.hpp"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/cutover_world.hpp"
+#include "control/cutover/world.hpp"
 #include "control/postgres/pg_client.hpp"
 #include "control/preflight/findings.hpp"
 

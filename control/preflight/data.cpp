@@ -3,8 +3,8 @@
 // when it stood still on the old server: read there, then on the new one after that has applied
 // everything up to the first reading, then on the old one again; and only when it does so twice.
 #include "control/base/polling.hpp"
+#include "control/cutover/steps.hpp"
 #include "control/preflight/parity.hpp"
-#include "control/steps.hpp"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 // What goes on at the old server that a cutover would meet or leave behind.
+#include "control/cutover/steps.hpp"
 #include "control/preflight/parity.hpp"
-#include "control/steps.hpp"
 
 #include <fmt/format.h>
 

@@ -2,9 +2,9 @@
 // dry run walk the same table.
 #include "control/preflight/run.hpp"
 
+#include "control/cutover/steps.hpp"
 #include "control/operations.hpp"
 #include "control/report_json.hpp"
-#include "control/steps.hpp"
 
 #include <algorithm>
 

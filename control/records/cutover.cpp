@@ -1,6 +1,6 @@
 #include "control/records/cutover.hpp"
 
-#include "control/cutover_world.hpp"
+#include "control/cutover/world.hpp"
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
 #include "control/config/cutover_plan_file.hpp"
-#include "tests/unit/control/fake_world.hpp"
+#include "tests/unit/control/cutover/fake_world.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

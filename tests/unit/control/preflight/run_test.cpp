@@ -1,5 +1,5 @@
 #include "control/preflight/run.hpp"
-#include "tests/unit/control/fake_world.hpp"
+#include "tests/unit/control/cutover/fake_world.hpp"
 
 #include <gtest/gtest.h>
 

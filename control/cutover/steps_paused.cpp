@@ -1,7 +1,7 @@
 // The steps while every session stands still, up to the commit point. Each of them counts as a
 // stall for every client, so none opens a connection or plans a statement that preflight could
 // have.
-#include "control/steps.hpp"
+#include "control/cutover/steps.hpp"
 
 #include <algorithm>
 

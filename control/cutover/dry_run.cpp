@@ -1,6 +1,6 @@
 // `cutover --dry-run`: what the sequence would find and do, and the figures an operator decides by.
+#include "control/cutover/steps.hpp"
 #include "control/preflight/run.hpp"
-#include "control/steps.hpp"
 
 #include <fmt/format.h>
 

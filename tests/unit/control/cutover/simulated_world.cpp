@@ -1,5 +1,5 @@
 // How the simulated doors behave, with and without a fault.
-#include "tests/unit/control/simulated_world.hpp"
+#include "tests/unit/control/cutover/simulated_world.hpp"
 
 #include "control/journal/format.hpp"
 

@@ -1,7 +1,7 @@
 // The sequence of a cutover against fakes: what is done in which order, and what is taken back
 // when any one of it fails.
-#include "control/cutover.hpp"
-#include "tests/unit/control/fake_world.hpp"
+#include "control/cutover/runner.hpp"
+#include "tests/unit/control/cutover/fake_world.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

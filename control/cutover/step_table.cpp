@@ -1,6 +1,6 @@
 // What a cutover consists of: one table, in order, with who needs each step and for how long.
+#include "control/cutover/steps.hpp"
 #include "control/records/admission.hpp"
-#include "control/steps.hpp"
 
 #include <array>
 #include <utility>

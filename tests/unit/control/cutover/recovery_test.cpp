@@ -1,7 +1,7 @@
 // After a crash, and before anything: what the journal asks for, the plan, the dry run.
-#include "control/cutover.hpp"
+#include "control/cutover/runner.hpp"
 #include "tests/unit/control/config/config_files.hpp"
-#include "tests/unit/control/fake_world.hpp"
+#include "tests/unit/control/cutover/fake_world.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

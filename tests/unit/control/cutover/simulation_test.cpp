@@ -4,7 +4,7 @@
 // aborts, SIGTERM, a full disk, and deaths at every call, within every record and at any instant,
 // also of the recoveries. PGSLUICE_SIMULATION_RUNS and PGSLUICE_SIMULATION_SEED ask for more and
 // for others.
-#include "tests/unit/control/simulated_life.hpp"
+#include "tests/unit/control/cutover/simulated_life.hpp"
 
 #include <gtest/gtest.h>
 

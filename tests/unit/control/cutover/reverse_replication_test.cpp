@@ -1,6 +1,6 @@
 // A cutover to a server that is still fenced since it was left.
-#include "control/cutover.hpp"
-#include "tests/unit/control/fake_world.hpp"
+#include "control/cutover/runner.hpp"
+#include "tests/unit/control/cutover/fake_world.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,10 @@
 #pragma once
 
-#include "control/cutover.hpp"
+#include "control/cutover/runner.hpp"
 #include "control/gated_traffic.hpp"
 #include "control/journal/service_state.hpp"
 #include "control/records/cutover_json.hpp"
-#include "tests/unit/control/simulated_reality.hpp"
+#include "tests/unit/control/cutover/simulated_reality.hpp"
 
 #include <memory>
 #include <string>

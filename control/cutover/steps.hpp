@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/cutover.hpp"
+#include "control/cutover/runner.hpp"
 
 #include <chrono>
 #include <functional>

@@ -1,6 +1,6 @@
 // The steps from the first copy of a session to the moment when all sessions stand still and each
 // has its verdict. Nothing here changes a server.
-#include "control/steps.hpp"
+#include "control/cutover/steps.hpp"
 
 #include <algorithm>
 #include <limits>

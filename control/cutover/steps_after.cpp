@@ -1,6 +1,6 @@
 // The commit point and what follows it. Nothing here leads back.
+#include "control/cutover/steps.hpp"
 #include "control/records/admission.hpp"
-#include "control/steps.hpp"
 
 #include <algorithm>
 

@@ -7,10 +7,10 @@
 // The record comes last: a death before it is taken up by the next start, which does all of this
 // again; after it nobody would.
 // A restart after a crash walks the same way back, or, with a commit record, the rest forward.
-#include "control/cutover.hpp"
+#include "control/cutover/runner.hpp"
 
 #include "control/base/duration.hpp"
-#include "control/steps.hpp"
+#include "control/cutover/steps.hpp"
 
 #include <algorithm>
 

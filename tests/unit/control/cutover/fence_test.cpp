@@ -2,7 +2,7 @@
 #include "control/config/cutover_plan_file.hpp"
 #include "control/records/cutover_json.hpp"
 #include "tests/unit/control/config/config_files.hpp"
-#include "tests/unit/control/fake_world.hpp"
+#include "tests/unit/control/cutover/fake_world.hpp"
 
 namespace pgsluice::control {
 namespace {

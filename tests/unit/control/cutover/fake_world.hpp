@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/cutover.hpp"
+#include "control/cutover/runner.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

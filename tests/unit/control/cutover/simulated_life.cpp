@@ -1,5 +1,5 @@
 // What the daemon does around a cutover (moves.cpp, daemon.cpp), and what must hold afterwards.
-#include "tests/unit/control/simulated_life.hpp"
+#include "tests/unit/control/cutover/simulated_life.hpp"
 
 #include "control/journal/format.hpp"
 

@@ -1,5 +1,5 @@
 // How sessions are named to the operator when they are in the way.
-#include "control/steps.hpp"
+#include "control/cutover/steps.hpp"
 
 #include <fmt/format.h>
 

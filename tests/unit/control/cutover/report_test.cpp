@@ -1,6 +1,6 @@
 // How long clients waited, in the report of a cutover.
-#include "control/cutover.hpp"
-#include "tests/unit/control/fake_world.hpp"
+#include "control/cutover/runner.hpp"
+#include "tests/unit/control/cutover/fake_world.hpp"
 
 #include <gtest/gtest.h>
 

@@ -3,7 +3,7 @@
 #include "control/journal/service_state.hpp"
 #include "control/records/admission.hpp"
 #include "control/records/cutover_json.hpp"
-#include "tests/unit/control/fake_world.hpp"
+#include "tests/unit/control/cutover/fake_world.hpp"
 
 namespace pgsluice::control {
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/config/config.hpp"
-#include "control/cutover_world.hpp"
+#include "control/cutover/world.hpp"
 
 #include <chrono>
 #include <optional>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "control/cutover.hpp"
-#include "tests/unit/control/simulated_world.hpp"
+#include "control/cutover/runner.hpp"
+#include "tests/unit/control/cutover/simulated_world.hpp"
 
 #include <cstdint>
 #include <memory>

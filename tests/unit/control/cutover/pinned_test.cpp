@@ -1,6 +1,6 @@
 // What a cutover does with sessions that cannot be moved.
-#include "control/cutover.hpp"
-#include "tests/unit/control/fake_world.hpp"
+#include "control/cutover/runner.hpp"
+#include "tests/unit/control/cutover/fake_world.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
