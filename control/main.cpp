@@ -2,8 +2,8 @@
 #include "control/config/config.hpp"
 #include "control/daemon.hpp"
 #include "control/logging.hpp"
-#include "control/pg_servers.hpp"
 #include "control/private_directory.hpp"
+#include "control/servers/pg_servers.hpp"
 
 #include <CLI/CLI.hpp>
 #include <spdlog/spdlog.h>

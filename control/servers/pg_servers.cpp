@@ -1,5 +1,5 @@
 // Which question goes to which server. What is asked stands in checks, fence, sequences, promote.
-#include "control/pg_servers.hpp"
+#include "control/servers/pg_servers.hpp"
 
 #include "control/base/polling.hpp"
 #include "control/base/sql_quoting.hpp"

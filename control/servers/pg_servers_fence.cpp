@@ -3,9 +3,9 @@
 // and connect_fence. How a fence is lowered is up to its memory, whatever the configuration says by
 // now.
 #include "control/base/polling.hpp"
-#include "control/pg_servers.hpp"
 #include "control/postgres/connect_fence.hpp"
 #include "control/postgres/setting_fence.hpp"
+#include "control/servers/pg_servers.hpp"
 
 #include <fmt/format.h>
 
