@@ -3,7 +3,7 @@
 
 #include "control/cutover/steps.hpp"
 #include "control/report_json.hpp"
-#include "control/stages_run.hpp"
+#include "control/stages/run.hpp"
 
 #include <boost/json/array.hpp>
 #include <spdlog/spdlog.h>

@@ -1,8 +1,8 @@
 // Runs of stages of one service: `admit --stages` and `canary --stages`, what the operator may do
 // with them, and a file for one.
-#include "control/load_plan.hpp"
 #include "control/records/admission.hpp"
 #include "control/records/canary.hpp"
+#include "control/stages/proposal.hpp"
 #include "control/stages_door.hpp"
 
 #include <boost/json/array.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/operations.hpp"
-#include "control/stages_run.hpp"
+#include "control/stages/run.hpp"
 
 #include <map>
 

@@ -4,7 +4,7 @@
 #include "control/journal/format.hpp"
 #include "control/records/canary.hpp"
 #include "control/records/read_only.hpp"
-#include "control/stages_plan.hpp"
+#include "control/stages/plan.hpp"
 #include "protocol/errors.hpp"
 #include "proxy/admission.hpp"
 

@@ -1,5 +1,5 @@
 // Guards as arithmetic on readings.
-#include "control/guard_meter.hpp"
+#include "control/stages/guard_meter.hpp"
 
 #include <fmt/format.h>
 

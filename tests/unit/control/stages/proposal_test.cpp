@@ -1,5 +1,5 @@
-#include "control/load_plan.hpp"
-#include "control/stages_plan.hpp"
+#include "control/stages/plan.hpp"
+#include "control/stages/proposal.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

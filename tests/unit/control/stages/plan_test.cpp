@@ -1,4 +1,4 @@
-#include "control/stages_plan.hpp"
+#include "control/stages/plan.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 #include "control/records/admission.hpp"
-#include "control/stages_run.hpp"
+#include "control/stages/run.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>

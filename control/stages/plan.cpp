@@ -1,9 +1,9 @@
 // A file of stages: small key tables, read as the configuration is, and the rules between their
 // keys; those of guards are in guard_keys.cpp.
-#include "control/stages_plan.hpp"
+#include "control/stages/plan.hpp"
 
 #include "control/config/fields.hpp"
-#include "control/guard_keys.hpp"
+#include "control/stages/guard_keys.hpp"
 
 #include <algorithm>
 #include <fstream>

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "control/commands/outcome.hpp"
-#include "control/guard_meter.hpp"
-#include "control/stage_machine.hpp"
-#include "control/stages_plan.hpp"
+#include "control/stages/guard_meter.hpp"
+#include "control/stages/machine.hpp"
+#include "control/stages/plan.hpp"
 
 #include <boost/json/object.hpp>
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "control/base/deadline.hpp"
-#include "control/stage_machine.hpp"
-#include "control/stages_plan.hpp"
+#include "control/stages/machine.hpp"
+#include "control/stages/plan.hpp"
 #include "proxy/stats.hpp"
 
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "control/stage_machine.hpp"
+#include "control/stages/machine.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/config/yaml_section.hpp"
-#include "control/stages_plan.hpp"
+#include "control/stages/plan.hpp"
 
 #include <string_view>
 #include <vector>

@@ -1,5 +1,5 @@
 // A run of stages: readings in, orders of the machine out.
-#include "control/stages_run.hpp"
+#include "control/stages/run.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>

@@ -1,4 +1,4 @@
-#include "control/guard_meter.hpp"
+#include "control/stages/guard_meter.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/base/deadline.hpp"
-#include "control/stages_plan.hpp"
+#include "control/stages/plan.hpp"
 
 #include <chrono>
 #include <cstddef>

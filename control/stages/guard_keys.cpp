@@ -1,5 +1,5 @@
 // The keys of a guard, and the rules between them.
-#include "control/guard_keys.hpp"
+#include "control/stages/guard_keys.hpp"
 
 #include "control/config/fields.hpp"
 #include "control/config/resolve.hpp"

@@ -1,5 +1,5 @@
 // Ranges that split the load: addresses in order, cuts between them, and the prefixes below a cut.
-#include "control/load_plan.hpp"
+#include "control/stages/proposal.hpp"
 
 #include <fmt/format.h>
 

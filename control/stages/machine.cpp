@@ -1,5 +1,5 @@
 // The order of stages, as a pure state machine.
-#include "control/stage_machine.hpp"
+#include "control/stages/machine.hpp"
 
 #include <algorithm>
 #include <utility>
