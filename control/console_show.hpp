@@ -2,7 +2,7 @@
 
 #include "control/commands/request.hpp"
 #include "control/config/config.hpp"
-#include "control/traffic_stats.hpp"
+#include "control/metrics/traffic_averages.hpp"
 #include "protocol/console_answer.hpp"
 #include "proxy/directive.hpp"
 

@@ -7,10 +7,10 @@
 #include "control/console.hpp"
 #include "control/control_socket.hpp"
 #include "control/journal/journal.hpp"
+#include "control/metrics/traffic_averages.hpp"
 #include "control/name_refresh.hpp"
 #include "control/operations.hpp"
 #include "control/postgres/secret_lookup.hpp"
-#include "control/traffic_stats.hpp"
 #include "protocol/secret.hpp"
 #include "proxy/engine.hpp"
 

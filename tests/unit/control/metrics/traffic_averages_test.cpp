@@ -1,4 +1,4 @@
-#include "control/traffic_stats.hpp"
+#include "control/metrics/traffic_averages.hpp"
 
 #include <gtest/gtest.h>
 
