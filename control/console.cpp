@@ -1,6 +1,6 @@
 #include "control/console.hpp"
 
-#include "control/render.hpp"
+#include "control/render/text.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>

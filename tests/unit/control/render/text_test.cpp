@@ -1,4 +1,4 @@
-#include "control/render.hpp"
+#include "control/render/text.hpp"
 
 #include <boost/json/parse.hpp>
 #include <gmock/gmock.h>

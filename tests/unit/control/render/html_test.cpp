@@ -1,4 +1,4 @@
-#include "control/report_html.hpp"
+#include "control/render/html.hpp"
 
 #include <boost/json/parse.hpp>
 #include <gmock/gmock.h>

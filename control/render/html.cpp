@@ -1,5 +1,5 @@
 // The verdicts of a preflight, and the report of a cutover, as a page.
-#include "control/report_html.hpp"
+#include "control/render/html.hpp"
 
 #include "control/base/json_fields.hpp"
 

@@ -1,6 +1,6 @@
 // Results for people. What a table shows is decided here, what a result holds by the daemon; a
 // field that is missing is shown as nothing, so that both may be of different versions.
-#include "control/render.hpp"
+#include "control/render/text.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
