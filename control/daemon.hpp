@@ -9,8 +9,8 @@
 #include "control/journal/journal.hpp"
 #include "control/metrics/traffic_averages.hpp"
 #include "control/name_refresh.hpp"
-#include "control/operations.hpp"
 #include "control/postgres/secret_lookup.hpp"
+#include "control/service/service.hpp"
 #include "protocol/secret.hpp"
 #include "proxy/engine.hpp"
 

@@ -3,8 +3,8 @@
 #include "control/preflight/run.hpp"
 
 #include "control/cutover/steps.hpp"
-#include "control/operations.hpp"
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
+#include "control/service/service.hpp"
 
 #include <algorithm>
 

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "control/cutover/runner.hpp"
-#include "control/gated_traffic.hpp"
 #include "control/journal/service_state.hpp"
 #include "control/records/cutover_json.hpp"
+#include "control/service/gated_traffic.hpp"
 #include "tests/unit/control/cutover/simulated_reality.hpp"
 
 #include <memory>

@@ -1,5 +1,5 @@
 #include "control/preflight/checks.hpp"
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
 
 #include <boost/json/parse.hpp>
 #include <gtest/gtest.h>

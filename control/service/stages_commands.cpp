@@ -2,8 +2,8 @@
 // with them, and a file for one.
 #include "control/records/admission.hpp"
 #include "control/records/canary.hpp"
+#include "control/service/staged.hpp"
 #include "control/stages/proposal.hpp"
-#include "control/stages_door.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>

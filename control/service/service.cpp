@@ -1,8 +1,8 @@
 // One operation at a time: taking turns, interrupting the one that runs, pause and resume.
-#include "control/operations.hpp"
+#include "control/service/service.hpp"
 
 #include "control/cutover/steps.hpp"
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
 #include "control/stages/run.hpp"
 
 #include <boost/json/array.hpp>

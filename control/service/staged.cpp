@@ -1,6 +1,6 @@
 // A service as its runs of stages see it: what is read, asked and run for their guards, and the two
 // kinds of sets that they change.
-#include "control/stages_door.hpp"
+#include "control/service/staged.hpp"
 
 #include "control/base/hook.hpp"
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/cutover/world.hpp"
-#include "control/mode.hpp"
+#include "control/service/mode.hpp"
 
 #include <atomic>
 #include <functional>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/gated_traffic.hpp"
+#include "control/service/gated_traffic.hpp"
 #include "proxy/engine.hpp"
 
 #include <string>

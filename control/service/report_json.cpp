@@ -1,5 +1,5 @@
 // Answers as JSON: what cutovers came to, and sessions in rows and groups.
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
 
 #include "control/cutover/steps.hpp"
 #include "control/records/admission.hpp"

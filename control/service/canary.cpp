@@ -4,8 +4,8 @@
 
 #include "control/config/resolve.hpp"
 #include "control/cutover/steps.hpp"
-#include "control/operations.hpp"
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
+#include "control/service/service.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>

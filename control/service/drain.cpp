@@ -2,8 +2,8 @@
 // once.
 #include "control/config/resolve.hpp"
 #include "control/cutover/steps.hpp"
-#include "control/operations.hpp"
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
+#include "control/service/service.hpp"
 
 #include <algorithm>
 #include <array>

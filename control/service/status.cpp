@@ -1,6 +1,6 @@
 // What a service tells about itself.
-#include "control/operations.hpp"
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
+#include "control/service/service.hpp"
 
 #include <map>
 

@@ -1,5 +1,5 @@
 #include "control/config/resolve.hpp"
-#include "control/operations.hpp"
+#include "control/service/service.hpp"
 #include "tests/unit/control/base/temp_directory.hpp"
 
 #include <boost/json/serialize.hpp>

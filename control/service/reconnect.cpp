@@ -1,7 +1,7 @@
 // `reconnect` and `wait-close`, `disable` and `enable`.
 #include "control/cutover/steps.hpp"
-#include "control/operations.hpp"
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
+#include "control/service/service.hpp"
 
 #include <algorithm>
 

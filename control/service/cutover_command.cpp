@@ -4,10 +4,10 @@
 #include "control/base/fault.hpp"
 #include "control/config/cutover_plan_file.hpp"
 #include "control/config/resolve.hpp"
-#include "control/operations.hpp"
 #include "control/records/admission.hpp"
 #include "control/records/cutover_json.hpp"
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
+#include "control/service/service.hpp"
 
 #include <spdlog/spdlog.h>
 

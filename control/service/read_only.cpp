@@ -5,9 +5,9 @@
 //   off   leaving -> fence down, guards away -> off    a crash in between: off
 #include "control/base/fault.hpp"
 #include "control/cutover/steps.hpp"
-#include "control/operations.hpp"
 #include "control/postgres/read_only_fence.hpp"
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
+#include "control/service/service.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>

@@ -3,9 +3,9 @@
 // for good where they cannot have it.
 #include "control/config/resolve.hpp"
 #include "control/cutover/steps.hpp"
-#include "control/operations.hpp"
 #include "control/postgres/read_only_role.hpp"
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
+#include "control/service/service.hpp"
 
 #include <boost/json/array.hpp>
 #include <fmt/format.h>

@@ -1,8 +1,8 @@
 // Whom the gate admits: the command and what status tells of it.
 #include "control/cutover/steps.hpp"
-#include "control/operations.hpp"
 #include "control/records/admission.hpp"
-#include "control/report_json.hpp"
+#include "control/service/report_json.hpp"
+#include "control/service/service.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/operations.hpp"
+#include "control/service/service.hpp"
 #include "control/stages/run.hpp"
 
 #include <map>

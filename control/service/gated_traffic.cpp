@@ -1,5 +1,5 @@
 // The gate of one service, moved only as the mode table allows.
-#include "control/gated_traffic.hpp"
+#include "control/service/gated_traffic.hpp"
 
 #include <spdlog/spdlog.h>
 

@@ -1,5 +1,5 @@
 // The one place where a service's mode changes.
-#include "control/mode.hpp"
+#include "control/service/mode.hpp"
 
 #include <algorithm>
 #include <string>

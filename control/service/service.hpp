@@ -4,11 +4,11 @@
 #include "control/commands/request.hpp"
 #include "control/config/config.hpp"
 #include "control/cutover/runner.hpp"
-#include "control/engine_traffic.hpp"
 #include "control/journal/journal.hpp"
 #include "control/journal/service_state.hpp"
 #include "control/postgres/pg_client.hpp"
 #include "control/postgres/table_locks.hpp"
+#include "control/service/engine_traffic.hpp"
 
 #include <condition_variable>
 #include <functional>

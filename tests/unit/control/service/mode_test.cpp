@@ -1,4 +1,4 @@
-#include "control/mode.hpp"
+#include "control/service/mode.hpp"
 
 #include <gtest/gtest.h>
 
