@@ -1,10 +1,10 @@
 #pragma once
 
-#include "control/command_threads.hpp"
 #include "control/commands/outcome.hpp"
 #include "control/config/config.hpp"
 #include "control/config/resolve.hpp"
-#include "control/console.hpp"
+#include "control/console/command_threads.hpp"
+#include "control/console/console.hpp"
 #include "control/control_socket.hpp"
 #include "control/journal/journal.hpp"
 #include "control/metrics/traffic_averages.hpp"

@@ -1,7 +1,7 @@
 // The table of verbs, and SHOW HELP, which shows it.
-#include "control/console_verbs.hpp"
+#include "control/console/verbs.hpp"
 
-#include "control/console_words.hpp"
+#include "control/console/words.hpp"
 
 namespace pgsluice::control {
 namespace {

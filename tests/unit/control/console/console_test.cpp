@@ -1,6 +1,6 @@
 // Who may do what on the console, how commands end there, and what SHOW shows.
 #include "control/config/keys.hpp"
-#include "control/console.hpp"
+#include "control/console/console.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

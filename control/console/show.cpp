@@ -1,6 +1,6 @@
 // What SHOW shows with PgBouncer's columns, and the table of everything that it shows. What is not
 // known here is NULL, what is not counted 0; docs/console.md says which.
-#include "control/console_show.hpp"
+#include "control/console/show.hpp"
 
 #include "control/base/json_fields.hpp"
 

@@ -1,6 +1,6 @@
 // SHOW STATS and its relatives, PgBouncer's. The columns of all of them are in one order, that of
 // values_of().
-#include "control/console_show.hpp"
+#include "control/console/show.hpp"
 
 #include <array>
 

@@ -1,4 +1,4 @@
-#include "control/console.hpp"
+#include "control/console/console.hpp"
 
 #include "control/render/text.hpp"
 

@@ -1,11 +1,11 @@
 #pragma once
 
-#include "control/command_threads.hpp"
 #include "control/commands/outcome.hpp"
 #include "control/commands/request.hpp"
 #include "control/config/config.hpp"
-#include "control/console_show.hpp"
-#include "control/console_verbs.hpp"
+#include "control/console/command_threads.hpp"
+#include "control/console/show.hpp"
+#include "control/console/verbs.hpp"
 #include "proxy/operator_console.hpp"
 
 #include <functional>

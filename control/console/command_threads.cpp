@@ -1,4 +1,4 @@
-#include "control/command_threads.hpp"
+#include "control/console/command_threads.hpp"
 
 #include <utility>
 

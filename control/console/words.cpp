@@ -1,4 +1,4 @@
-#include "control/console_words.hpp"
+#include "control/console/words.hpp"
 
 #include "protocol/sql_lexer.hpp"
 

@@ -1,6 +1,6 @@
 // What a statement on the console means: the table of verbs, SHOW, SET and what is refused.
-#include "control/console_verbs.hpp"
-#include "control/console_words.hpp"
+#include "control/console/verbs.hpp"
+#include "control/console/words.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

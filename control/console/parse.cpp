@@ -1,8 +1,8 @@
 // How statements become requests. The arguments of a verb are those of its operator command,
 // written as words: `--on-timeout keep` is ON TIMEOUT KEEP.
 #include "control/base/words.hpp"
-#include "control/console_verbs.hpp"
-#include "control/console_words.hpp"
+#include "control/console/verbs.hpp"
+#include "control/console/words.hpp"
 
 #include <algorithm>
 #include <map>

@@ -1,6 +1,6 @@
 // SHOW CLIENTS, SERVERS and SOCKETS, with PgBouncer's columns. Each session has a connection to its
 // client and, from its login on, one to its server.
-#include "control/console_show.hpp"
+#include "control/console/show.hpp"
 
 #include <array>
 #include <ctime>

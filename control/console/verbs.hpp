@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/commands/request.hpp"
-#include "control/console_show.hpp"
+#include "control/console/show.hpp"
 #include "protocol/errors.hpp"
 
 #include <cstdint>

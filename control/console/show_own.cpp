@@ -1,6 +1,6 @@
 // SHOW CONFIG from the tables of keys, and what PgBouncer has nothing like.
 #include "control/config/keys.hpp"
-#include "control/console_show.hpp"
+#include "control/console/show.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
