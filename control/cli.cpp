@@ -1,8 +1,8 @@
 // sluicectl: the command table as a command line. Results go to stdout, everything else to stderr.
 #include "control/commands/request.hpp"
-#include "control/control_client.hpp"
 #include "control/render/html.hpp"
 #include "control/render/text.hpp"
+#include "control/socket/client.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/json/serialize.hpp>

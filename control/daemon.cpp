@@ -5,7 +5,7 @@
 #include "control/config/resolve.hpp"
 #include "control/config/user_files.hpp"
 #include "control/logging.hpp"
-#include "control/unix_socket.hpp"
+#include "control/socket/unix_socket.hpp"
 
 #include <boost/json/array.hpp>
 #include <fmt/format.h>

@@ -5,12 +5,12 @@
 #include "control/config/resolve.hpp"
 #include "control/console/command_threads.hpp"
 #include "control/console/console.hpp"
-#include "control/control_socket.hpp"
 #include "control/journal/journal.hpp"
 #include "control/metrics/traffic_averages.hpp"
 #include "control/name_refresh.hpp"
 #include "control/postgres/secret_lookup.hpp"
 #include "control/service/service.hpp"
+#include "control/socket/server.hpp"
 #include "protocol/secret.hpp"
 #include "proxy/engine.hpp"
 

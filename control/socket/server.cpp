@@ -1,7 +1,7 @@
 // The control socket's server: one thread accepts, one thread a connection runs its command.
-#include "control/control_socket.hpp"
+#include "control/socket/server.hpp"
 
-#include "control/unix_socket.hpp"
+#include "control/socket/unix_socket.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <spdlog/spdlog.h>

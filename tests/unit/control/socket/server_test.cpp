@@ -1,6 +1,6 @@
-#include "control/control_client.hpp"
-#include "control/control_socket.hpp"
-#include "control/unix_socket.hpp"
+#include "control/socket/client.hpp"
+#include "control/socket/server.hpp"
+#include "control/socket/unix_socket.hpp"
 #include "tests/unit/control/base/temp_directory.hpp"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
 // Unix sockets with lines on them, for the control socket and its client.
-#include "control/unix_socket.hpp"
+#include "control/socket/unix_socket.hpp"
 
 #include <array>
 #include <cerrno>

@@ -1,7 +1,7 @@
 // sluicectl's half of the control protocol.
-#include "control/control_client.hpp"
+#include "control/socket/client.hpp"
 
-#include "control/unix_socket.hpp"
+#include "control/socket/unix_socket.hpp"
 
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
