@@ -1,8 +1,8 @@
 // pgsluice: arguments -> configuration -> daemon, and the signals that end or reload it.
 #include "control/config/config.hpp"
-#include "control/daemon.hpp"
-#include "control/logging.hpp"
-#include "control/private_directory.hpp"
+#include "control/daemon/daemon.hpp"
+#include "control/daemon/logging.hpp"
+#include "control/daemon/private_directory.hpp"
 #include "control/servers/pg_servers.hpp"
 
 #include <CLI/CLI.hpp>

@@ -1,5 +1,5 @@
 // How a daemon comes to its end: at once, or when its sessions have come to their boundaries.
-#include "control/daemon.hpp"
+#include "control/daemon/daemon.hpp"
 
 #include <spdlog/spdlog.h>
 

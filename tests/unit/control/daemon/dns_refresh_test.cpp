@@ -1,4 +1,4 @@
-#include "control/name_refresh.hpp"
+#include "control/daemon/dns_refresh.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // spdlog set up for people or for machines.
-#include "control/logging.hpp"
+#include "control/daemon/logging.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>

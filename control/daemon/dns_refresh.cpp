@@ -1,4 +1,4 @@
-#include "control/name_refresh.hpp"
+#include "control/daemon/dns_refresh.hpp"
 
 #include <algorithm>
 #include <arpa/inet.h>

@@ -1,10 +1,10 @@
 // Start, stop and reload of the whole, and which part answers which command.
-#include "control/daemon.hpp"
+#include "control/daemon/daemon.hpp"
 
 #include "control/base/words.hpp"
 #include "control/config/resolve.hpp"
 #include "control/config/user_files.hpp"
-#include "control/logging.hpp"
+#include "control/daemon/logging.hpp"
 #include "control/socket/unix_socket.hpp"
 
 #include <boost/json/array.hpp>

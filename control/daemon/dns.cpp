@@ -1,5 +1,5 @@
 // How a running daemon keeps the addresses of its servers up to date.
-#include "control/daemon.hpp"
+#include "control/daemon/daemon.hpp"
 
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>

@@ -1,5 +1,5 @@
 // A throwaway home for the journal and the control socket.
-#include "control/private_directory.hpp"
+#include "control/daemon/private_directory.hpp"
 
 #include <cerrno>
 #include <cstdlib>

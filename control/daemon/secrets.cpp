@@ -1,5 +1,5 @@
 // Whom a running daemon asks for the secrets of users who are in no list.
-#include "control/daemon.hpp"
+#include "control/daemon/daemon.hpp"
 
 namespace pgsluice::control {
 

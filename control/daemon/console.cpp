@@ -1,6 +1,6 @@
 // What the consoles of a running daemon see and do.
 #include "control/config/database_rules.hpp"
-#include "control/daemon.hpp"
+#include "control/daemon/daemon.hpp"
 #include "control/journal/events.hpp"
 
 #include <algorithm>

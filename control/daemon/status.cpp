@@ -1,5 +1,5 @@
 // What the daemon tells without doing anything.
-#include "control/daemon.hpp"
+#include "control/daemon/daemon.hpp"
 #include "control/journal/events.hpp"
 
 #include <boost/json/array.hpp>
