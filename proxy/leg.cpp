@@ -5,8 +5,8 @@
 
 #include "protocol/message_types.hpp"
 #include "protocol/wire.hpp"
-#include "proxy/secure.hpp"
-#include "proxy/whole_message.hpp"
+#include "proxy/net/tls_handshake.hpp"
+#include "proxy/net/whole_message.hpp"
 
 #include <cerrno>
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/frame.hpp"
-#include "proxy/reactor.hpp"
+#include "proxy/net/reactor.hpp"
 #include "proxy/stats.hpp"
 
 #include <optional>

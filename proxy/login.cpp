@@ -6,8 +6,8 @@
 #include "protocol/base64.hpp"
 #include "protocol/message_types.hpp"
 #include "protocol/messages.hpp"
-#include "proxy/tls_channel.hpp"
-#include "proxy/whole_message.hpp"
+#include "proxy/net/tls_channel.hpp"
+#include "proxy/net/whole_message.hpp"
 
 #include <openssl/rand.h>
 

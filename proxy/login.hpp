@@ -6,7 +6,7 @@
 #include "protocol/scram.hpp"
 #include "protocol/startup.hpp"
 #include "proxy/leg.hpp"
-#include "proxy/stream.hpp"
+#include "proxy/net/stream.hpp"
 
 #include <cstdint>
 #include <functional>

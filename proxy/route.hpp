@@ -2,7 +2,7 @@
 
 #include "protocol/credentials.hpp"
 #include "protocol/proxy_header.hpp"
-#include "proxy/tls.hpp"
+#include "proxy/net/tls_context.hpp"
 
 #include <chrono>
 #include <cstddef>

@@ -3,11 +3,11 @@
 
 #include "protocol/messages.hpp"
 #include "proxy/cancel.hpp"
+#include "proxy/net/tls_channel.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/secret_source.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
-#include "proxy/tls_channel.hpp"
 #include "proxy/worker.hpp"
 
 #include <openssl/rand.h>

@@ -2,11 +2,11 @@
 // cancel what another connection runs.
 
 #include "proxy/cancel.hpp"
+#include "proxy/net/tls_channel.hpp"
+#include "proxy/net/tls_handshake.hpp"
 #include "proxy/refusal.hpp"
-#include "proxy/secure.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
-#include "proxy/tls_channel.hpp"
 #include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>

@@ -4,7 +4,7 @@
 #include "proxy/admission.hpp"
 #include "proxy/directive.hpp"
 #include "proxy/leg.hpp"
-#include "proxy/reactor.hpp"
+#include "proxy/net/reactor.hpp"
 #include "proxy/route.hpp"
 #include "proxy/service.hpp"
 #include "proxy/session_image.hpp"

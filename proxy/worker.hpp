@@ -1,8 +1,8 @@
 #pragma once
 
-#include "proxy/reactor.hpp"
+#include "proxy/net/reactor.hpp"
+#include "proxy/net/stream.hpp"
 #include "proxy/shard.hpp"
-#include "proxy/stream.hpp"
 
 #include <cstdint>
 #include <functional>

@@ -1,7 +1,7 @@
 #include "tests/fuzz/memory_socket.hpp"
 
 #include "protocol/errors.hpp"
-#include "proxy/tls_channel.hpp"
+#include "proxy/net/tls_channel.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,14 +1,14 @@
 #pragma once
 
-#include "proxy/stream.hpp"
+#include "proxy/net/stream.hpp"
 
 #include <cstdint>
 #include <limits>
 #include <string>
 
 // Sockets without a kernel: memory_socket.cpp defines what a pump calls of proxy::stream over them,
-// in place of proxy/stream.cpp. A fuzz target decides what is there to read, in which pieces, and
-// how much is taken of what is sent.
+// in place of proxy/net/stream.cpp. A fuzz target decides what is there to read, in which pieces,
+// and how much is taken of what is sent.
 
 namespace pgsluice::fuzz {
 

@@ -20,7 +20,7 @@ constexpr std::array control_sees{
     std::string_view("proxy/route.hpp"),
     std::string_view("proxy/secret_source.hpp"),
     std::string_view("proxy/stats.hpp"),
-    std::string_view("proxy/tls.hpp"),
+    std::string_view("proxy/net/tls_context.hpp"),
     std::string_view("proxy/user_maps.hpp"),
 };
 

@@ -1,6 +1,6 @@
 // Keys of session tickets over time. What clients make of tickets is in
 // integration/test_tls_tickets.py.
-#include "proxy/tls_tickets.hpp"
+#include "proxy/net/tls_tickets.hpp"
 
 #include <gtest/gtest.h>
 

@@ -2,11 +2,11 @@
 // bytes behind SSLRequest refuse it (session_startup.cpp), a backend's bytes behind its `S` do
 // here.
 
-#include "proxy/secure.hpp"
+#include "proxy/net/tls_handshake.hpp"
 
 #include "protocol/message_types.hpp"
 #include "protocol/wire.hpp"
-#include "proxy/tls_channel.hpp"
+#include "proxy/net/tls_channel.hpp"
 
 #include <array>
 

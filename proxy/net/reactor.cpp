@@ -7,7 +7,7 @@
 // Level-triggered epoll needs one recv per readiness; Asio 1.81 makes two (the first or the last
 // finds nothing) or one and an epoll_ctl. That call is what this file exists to save.
 
-#include "proxy/reactor.hpp"
+#include "proxy/net/reactor.hpp"
 
 #include "protocol/errors.hpp"
 

@@ -1,10 +1,10 @@
 // Certificates and rules, read from files into OpenSSL's contexts.
 
-#include "proxy/tls.hpp"
+#include "proxy/net/tls_context.hpp"
 
-#include "proxy/revoked.hpp"
-#include "proxy/tls_channel.hpp"
-#include "proxy/tls_tickets.hpp"
+#include "proxy/net/tls_channel.hpp"
+#include "proxy/net/tls_revocation.hpp"
+#include "proxy/net/tls_tickets.hpp"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>

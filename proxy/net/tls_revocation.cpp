@@ -1,7 +1,7 @@
 // Revocation lists. They are read as a whole, from a directory too: OpenSSL's own way would look
 // for files on a worker's thread, in the middle of a handshake, and never see them change.
 
-#include "proxy/revoked.hpp"
+#include "proxy/net/tls_revocation.hpp"
 
 #include <openssl/err.h>
 #include <openssl/x509.h>

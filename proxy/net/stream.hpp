@@ -1,9 +1,9 @@
 #pragma once
 
-#include "proxy/io_result.hpp"
-#include "proxy/reactor.hpp"
+#include "proxy/net/io_result.hpp"
+#include "proxy/net/reactor.hpp"
+#include "proxy/net/task.hpp"
 #include "proxy/route.hpp"
-#include "proxy/task.hpp"
 
 #include <cstddef>
 #include <cstdint>

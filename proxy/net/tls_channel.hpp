@@ -1,7 +1,7 @@
 #pragma once
 
-#include "proxy/io_result.hpp"
-#include "proxy/tls.hpp"
+#include "proxy/net/io_result.hpp"
+#include "proxy/net/tls_context.hpp"
 
 #include <array>
 #include <cstddef>

@@ -1,6 +1,6 @@
-#include "proxy/stream.hpp"
+#include "proxy/net/stream.hpp"
 
-#include "proxy/tls_channel.hpp"
+#include "proxy/net/tls_channel.hpp"
 
 #include <cerrno>
 #include <cstring>

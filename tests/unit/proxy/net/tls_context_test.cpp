@@ -1,9 +1,9 @@
 // TLS on a stream, against OpenSSL's own client: what epoll cannot know, and what the socket does
 // not take at once.
 #include "protocol/wire.hpp"
-#include "proxy/stream.hpp"
-#include "proxy/tls_channel.hpp"
-#include "tests/unit/proxy/own_certificate.hpp"
+#include "proxy/net/stream.hpp"
+#include "proxy/net/tls_channel.hpp"
+#include "tests/unit/proxy/net/own_certificate.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "proxy/reactor.hpp"
-#include "proxy/stream.hpp"
-#include "proxy/task.hpp"
+#include "proxy/net/reactor.hpp"
+#include "proxy/net/stream.hpp"
+#include "proxy/net/task.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,5 @@
 // The event loop with real sockets: who hears of what, and what epoll is spared.
-#include "proxy/stream.hpp"
+#include "proxy/net/stream.hpp"
 
 #include <gtest/gtest.h>
 

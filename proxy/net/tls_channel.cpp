@@ -1,7 +1,7 @@
 // OpenSSL between the protocol and a socket. It reads the socket through a BIO of ours, which hands
 // it first what was read before TLS began, and which sends without SIGPIPE.
 
-#include "proxy/tls_channel.hpp"
+#include "proxy/net/tls_channel.hpp"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>

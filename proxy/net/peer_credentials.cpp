@@ -1,4 +1,4 @@
-#include "proxy/peer.hpp"
+#include "proxy/net/peer_credentials.hpp"
 
 #include <pwd.h>
 #include <sys/socket.h>

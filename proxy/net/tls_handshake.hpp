@@ -1,8 +1,8 @@
 #pragma once
 
 #include "protocol/errors.hpp"
-#include "proxy/stream.hpp"
-#include "proxy/tls.hpp"
+#include "proxy/net/stream.hpp"
+#include "proxy/net/tls_context.hpp"
 
 #include <string>
 #include <vector>

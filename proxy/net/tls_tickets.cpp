@@ -1,7 +1,7 @@
 // OpenSSL seals tickets with one key as long as a context lives, if nobody else does it: whoever
 // gets that key can read what was said in TLS 1.2 sessions all the time. So we do it.
 
-#include "proxy/tls_tickets.hpp"
+#include "proxy/net/tls_tickets.hpp"
 
 #include "protocol/errors.hpp"
 

@@ -1,4 +1,4 @@
-#include "proxy/whole_message.hpp"
+#include "proxy/net/whole_message.hpp"
 
 #include "protocol/wire.hpp"
 
