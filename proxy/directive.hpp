@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/errors.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 #include "proxy/route.hpp"
 #include "proxy/stats.hpp"
 

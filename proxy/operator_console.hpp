@@ -2,7 +2,7 @@
 
 #include "protocol/console_answer.hpp"
 #include "protocol/errors.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 #include <functional>
 #include <memory>

@@ -1,8 +1,8 @@
 #pragma once
 
+#include "proxy/access/failure_limit.hpp"
+#include "proxy/access/unauthenticated_limit.hpp"
 #include "proxy/directive.hpp"
-#include "proxy/failure_limit.hpp"
-#include "proxy/newcomer_limit.hpp"
 #include "proxy/route.hpp"
 #include "proxy/stats.hpp"
 

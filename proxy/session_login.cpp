@@ -2,10 +2,10 @@
 // service's login method, and what comes to be known of it for the logins that follow.
 
 #include "protocol/messages.hpp"
+#include "proxy/access/secret_source.hpp"
 #include "proxy/cancel.hpp"
 #include "proxy/net/tls_channel.hpp"
 #include "proxy/refusal.hpp"
-#include "proxy/secret_source.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"

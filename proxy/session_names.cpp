@@ -1,12 +1,12 @@
 // Clients that are let in by another name than their password's: the one in their certificate, or
 // the one that the operating system has for them.
 
+#include "proxy/access/user_maps.hpp"
 #include "proxy/net/peer_credentials.hpp"
 #include "proxy/net/tls_channel.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
-#include "proxy/user_maps.hpp"
 
 #include <algorithm>
 

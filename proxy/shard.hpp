@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/credentials.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 #include "proxy/directive.hpp"
 #include "proxy/leg.hpp"
 #include "proxy/net/reactor.hpp"

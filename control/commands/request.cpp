@@ -5,7 +5,7 @@
 #include "control/base/words.hpp"
 #include "control/records/admission.hpp"
 #include "control/records/canary.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>

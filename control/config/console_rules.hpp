@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/config/config.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 #include <string>
 #include <vector>

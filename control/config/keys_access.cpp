@@ -3,7 +3,7 @@
 #include "control/commands/request.hpp"
 #include "control/config/rows.hpp"
 #include "control/config/values.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 namespace pgsluice::control {
 

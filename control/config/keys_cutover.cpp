@@ -1,7 +1,7 @@
 // The keys `cutover.NAME` of a service.
 #include "control/commands/request.hpp"
 #include "control/config/rows.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 namespace pgsluice::control {
 namespace {

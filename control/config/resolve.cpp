@@ -4,7 +4,7 @@
 #include "control/base/words.hpp"
 #include "control/config/console_rules.hpp"
 #include "control/config/user_files.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 #include "proxy/engine.hpp"
 #include "proxy/operator_console.hpp"
 

@@ -3,8 +3,8 @@
 #include "protocol/errors.hpp"
 #include "protocol/secret.hpp"
 #include "protocol/userlist.hpp"
-#include "proxy/login_rules.hpp"
-#include "proxy/user_maps.hpp"
+#include "proxy/access/login_rules.hpp"
+#include "proxy/access/user_maps.hpp"
 
 #include <string>
 

@@ -2,7 +2,7 @@
 #include "control/config/values.hpp"
 
 #include "control/config/user_files.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>

@@ -2,7 +2,7 @@
 
 #include "control/base/deadline.hpp"
 #include "control/records/cutover.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 #include "proxy/directive.hpp"
 #include "proxy/stats.hpp"
 

@@ -2,7 +2,7 @@
 
 #include "control/postgres/pg_client.hpp"
 #include "protocol/secret.hpp"
-#include "proxy/secret_source.hpp"
+#include "proxy/access/secret_source.hpp"
 
 #include <atomic>
 #include <chrono>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/commands/request.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 #include <boost/json/object.hpp>
 

@@ -2,7 +2,7 @@
 
 #include "control/commands/request.hpp"
 #include "control/config/config.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 #include <boost/json/object.hpp>
 

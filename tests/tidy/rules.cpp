@@ -12,16 +12,16 @@ namespace {
 
 /// What control may know of the data plane: how to drive it, what to tell it, what it tells.
 constexpr std::array control_sees{
-    std::string_view("proxy/admission.hpp"),
+    std::string_view("proxy/access/address_set.hpp"),
     std::string_view("proxy/engine.hpp"),
     std::string_view("proxy/directive.hpp"),
-    std::string_view("proxy/login_rules.hpp"),
+    std::string_view("proxy/access/login_rules.hpp"),
     std::string_view("proxy/operator_console.hpp"),
     std::string_view("proxy/route.hpp"),
-    std::string_view("proxy/secret_source.hpp"),
+    std::string_view("proxy/access/secret_source.hpp"),
     std::string_view("proxy/stats.hpp"),
     std::string_view("proxy/net/tls_context.hpp"),
-    std::string_view("proxy/user_maps.hpp"),
+    std::string_view("proxy/access/user_maps.hpp"),
 };
 
 /// The control plane's libraries. The data plane neither parses configuration nor blocks in libpq.

@@ -1,6 +1,6 @@
 #include "control/config/config.hpp"
 #include "control/config/resolve.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

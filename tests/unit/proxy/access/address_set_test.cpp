@@ -1,4 +1,4 @@
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

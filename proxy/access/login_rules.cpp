@@ -1,8 +1,8 @@
 // pg_hba.conf: read into records of fields of words, records into rules, rules asked in order.
 
-#include "proxy/login_rules.hpp"
+#include "proxy/access/login_rules.hpp"
 
-#include "proxy/config_records.hpp"
+#include "proxy/access/hba_records.hpp"
 
 #include <algorithm>
 #include <arpa/inet.h>

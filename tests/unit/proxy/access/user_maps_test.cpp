@@ -1,4 +1,4 @@
-#include "proxy/user_maps.hpp"
+#include "proxy/access/user_maps.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

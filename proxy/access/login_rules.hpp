@@ -1,8 +1,8 @@
 #pragma once
 
 #include "protocol/errors.hpp"
-#include "proxy/admission.hpp"
-#include "proxy/config_records.hpp"
+#include "proxy/access/address_set.hpp"
+#include "proxy/access/hba_records.hpp"
 #include "proxy/route.hpp"
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "proxy/login_rules.hpp"
+#include "proxy/access/login_rules.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "proxy/newcomer_limit.hpp"
+#include "proxy/access/unauthenticated_limit.hpp"
 
 #include "protocol/errors.hpp"
 

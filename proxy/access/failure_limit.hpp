@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 #include <array>
 #include <chrono>

@@ -1,6 +1,6 @@
-#include "proxy/user_maps.hpp"
+#include "proxy/access/user_maps.hpp"
 
-#include "proxy/config_records.hpp"
+#include "proxy/access/hba_records.hpp"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "proxy/failure_limit.hpp"
+#include "proxy/access/failure_limit.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/config_records.hpp"
+#include "proxy/access/hba_records.hpp"
 
 #include <algorithm>
 #include <utility>

@@ -1,7 +1,7 @@
 // Ranges as text and as sorted prefixes. A lookup masks the address to each prefix length that
 // occurs, the longest first, and searches for it among the networks of that length.
 
-#include "proxy/admission.hpp"
+#include "proxy/access/address_set.hpp"
 
 #include <algorithm>
 #include <arpa/inet.h>
