@@ -2,10 +2,10 @@
 
 #include "protocol/errors.hpp"
 #include "protocol/startup.hpp"
+#include "proxy/image/script.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/parameter_set.hpp"
 #include "proxy/route.hpp"
-#include "proxy/script.hpp"
 
 #include <cstdint>
 #include <functional>

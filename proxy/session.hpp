@@ -7,14 +7,14 @@
 #include "proxy/access/address_set.hpp"
 #include "proxy/access/login_rules.hpp"
 #include "proxy/directive.hpp"
+#include "proxy/image/movability.hpp"
+#include "proxy/image/session_image.hpp"
+#include "proxy/image/type_map.hpp"
 #include "proxy/leg.hpp"
 #include "proxy/login.hpp"
 #include "proxy/operator_console.hpp"
 #include "proxy/pump.hpp"
 #include "proxy/refusal.hpp"
-#include "proxy/session_image.hpp"
-#include "proxy/type_map.hpp"
-#include "proxy/verdict.hpp"
 
 #include <cstdint>
 #include <memory>

@@ -1,7 +1,7 @@
 // Forced read-only: how a session gets its guard and loses it, both at a boundary.
 
 #include "protocol/messages.hpp"
-#include "proxy/capture.hpp"
+#include "proxy/image/capture.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"

@@ -2,7 +2,7 @@
 // asks for it or, for testing.move_every, all the time: through the same steps that a cutover
 // takes.
 
-#include "proxy/replay.hpp"
+#include "proxy/image/replay.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"

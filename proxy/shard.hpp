@@ -3,11 +3,11 @@
 #include "protocol/credentials.hpp"
 #include "proxy/access/address_set.hpp"
 #include "proxy/directive.hpp"
+#include "proxy/image/session_image.hpp"
 #include "proxy/leg.hpp"
 #include "proxy/net/reactor.hpp"
 #include "proxy/route.hpp"
 #include "proxy/service.hpp"
-#include "proxy/session_image.hpp"
 #include "proxy/stats.hpp"
 #include "proxy/turn_pace.hpp"
 

@@ -2,8 +2,8 @@
 // what only the old leg can still tell is carried over, then the spare becomes the leg.
 
 #include "protocol/messages.hpp"
-#include "proxy/capture.hpp"
-#include "proxy/lock_counts.hpp"
+#include "proxy/image/capture.hpp"
+#include "proxy/image/lock_counts.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"

@@ -1,11 +1,11 @@
 // The capture of a session: pipeline out, image in. BEGIN is executed before anything that needs a
 // snapshot is parsed: with default_transaction_deferrable even a Parse would wait for a safe one.
 
-#include "proxy/capture.hpp"
+#include "proxy/image/capture.hpp"
 
-#include "proxy/capture_sql.hpp"
-#include "proxy/image_decode.hpp"
-#include "proxy/text_array.hpp"
+#include "proxy/image/capture_sql.hpp"
+#include "proxy/image/image_decode.hpp"
+#include "proxy/image/text_array.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
-#include "proxy/lock_counts.hpp"
-#include "proxy/replay.hpp"
-#include "tests/unit/proxy/backend_answers.hpp"
+#include "proxy/image/lock_counts.hpp"
+#include "proxy/image/replay.hpp"
+#include "tests/unit/proxy/image/backend_answers.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

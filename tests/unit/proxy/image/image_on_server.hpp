@@ -1,9 +1,9 @@
 #pragma once
 
-#include "proxy/capture.hpp"
-#include "proxy/image_compare.hpp"
-#include "proxy/type_map.hpp"
-#include "tests/unit/proxy/server_leg.hpp"
+#include "proxy/image/capture.hpp"
+#include "proxy/image/image_compare.hpp"
+#include "proxy/image/type_map.hpp"
+#include "tests/unit/proxy/image/server_leg.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/session_image.hpp"
+#include "proxy/image/session_image.hpp"
 
 #include <span>
 #include <string>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/script.hpp"
+#include "proxy/image/script.hpp"
 
 #include <string>
 #include <string_view>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/messages.hpp"
-#include "proxy/script.hpp"
+#include "proxy/image/script.hpp"
 
 #include <optional>
 #include <string>

@@ -1,9 +1,9 @@
 // Types by name across servers.
 
-#include "proxy/type_map.hpp"
+#include "proxy/image/type_map.hpp"
 
-#include "proxy/script_frame.hpp"
-#include "proxy/text_array.hpp"
+#include "proxy/image/script_frame.hpp"
+#include "proxy/image/text_array.hpp"
 
 #include <algorithm>
 #include <array>

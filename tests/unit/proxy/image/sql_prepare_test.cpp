@@ -1,4 +1,4 @@
-#include "proxy/sql_prepare.hpp"
+#include "proxy/image/sql_prepare.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,12 +1,12 @@
 // A session's state from one real server to another: capture, judge, replay, capture, compare.
 // Skipped unless PGSLUICE_TEST_PG_PORT names a server at 127.0.0.1 that trusts `postgres`;
 // PGSLUICE_TEST_PG_PORT_NEW may name a second one, otherwise two databases of the first are used.
-#include "proxy/capture.hpp"
-#include "proxy/image_compare.hpp"
-#include "proxy/lock_counts.hpp"
-#include "proxy/replay.hpp"
-#include "proxy/verdict.hpp"
-#include "tests/unit/proxy/image_on_server.hpp"
+#include "proxy/image/capture.hpp"
+#include "proxy/image/image_compare.hpp"
+#include "proxy/image/lock_counts.hpp"
+#include "proxy/image/movability.hpp"
+#include "proxy/image/replay.hpp"
+#include "tests/unit/proxy/image/image_on_server.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

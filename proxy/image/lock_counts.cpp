@@ -1,8 +1,8 @@
 // Advisory locks: taken with the try functions, counted by unlocking.
 
-#include "proxy/lock_counts.hpp"
+#include "proxy/image/lock_counts.hpp"
 
-#include "proxy/script_frame.hpp"
+#include "proxy/image/script_frame.hpp"
 
 #include <array>
 #include <charconv>

@@ -1,12 +1,12 @@
 // From an image to messages. What is to be replayed is collected first (`additions`), all of an
 // image or only what it has more than another; the messages are the same for both.
 
-#include "proxy/replay.hpp"
+#include "proxy/image/replay.hpp"
 
-#include "proxy/lock_counts.hpp"
-#include "proxy/script_frame.hpp"
-#include "proxy/sql_prepare.hpp"
-#include "proxy/text_array.hpp"
+#include "proxy/image/lock_counts.hpp"
+#include "proxy/image/script_frame.hpp"
+#include "proxy/image/sql_prepare.hpp"
+#include "proxy/image/text_array.hpp"
 
 #include <algorithm>
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "proxy/script.hpp"
-#include "proxy/session_image.hpp"
-#include "proxy/type_map.hpp"
-#include "proxy/verdict.hpp"
+#include "proxy/image/movability.hpp"
+#include "proxy/image/script.hpp"
+#include "proxy/image/session_image.hpp"
+#include "proxy/image/type_map.hpp"
 
 #include <optional>
 #include <span>

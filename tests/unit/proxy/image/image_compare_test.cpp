@@ -1,4 +1,4 @@
-#include "proxy/image_compare.hpp"
+#include "proxy/image/image_compare.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -2,7 +2,7 @@
 // awaited answers: each step is ended by one message type, an ErrorResponse skips to the end of its
 // Sync group as the server does ("Extended Query", chapter "Frontend/Backend Protocol").
 
-#include "proxy/script.hpp"
+#include "proxy/image/script.hpp"
 
 #include "protocol/messages.hpp"
 

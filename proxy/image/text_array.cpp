@@ -1,6 +1,6 @@
 // Texts that the server reads back as exactly the values given.
 
-#include "proxy/text_array.hpp"
+#include "proxy/image/text_array.hpp"
 
 namespace pgsluice::proxy {
 

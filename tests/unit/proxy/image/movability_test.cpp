@@ -1,4 +1,4 @@
-#include "proxy/verdict.hpp"
+#include "proxy/image/movability.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

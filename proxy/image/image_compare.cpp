@@ -1,9 +1,9 @@
 // Old image against new image. Lists are compared as sets by key; what is on one side only, or
 // unequal, becomes one line for an operator.
 
-#include "proxy/image_compare.hpp"
+#include "proxy/image/image_compare.hpp"
 
-#include "proxy/sql_prepare.hpp"
+#include "proxy/image/sql_prepare.hpp"
 
 #include <fmt/format.h>
 

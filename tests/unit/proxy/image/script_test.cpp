@@ -1,5 +1,5 @@
-#include "proxy/script.hpp"
-#include "tests/unit/proxy/backend_answers.hpp"
+#include "proxy/image/script.hpp"
+#include "tests/unit/proxy/image/backend_answers.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

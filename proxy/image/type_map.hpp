@@ -1,7 +1,7 @@
 #pragma once
 
-#include "proxy/script.hpp"
-#include "proxy/session_image.hpp"
+#include "proxy/image/script.hpp"
+#include "proxy/image/session_image.hpp"
 
 #include <cstdint>
 #include <optional>

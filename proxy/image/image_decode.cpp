@@ -1,7 +1,7 @@
 // JSON -> image. One read() a type; a list is a JSON array of them, null when the server had none.
 // Fields are arrays, not objects: they repeat a lot, and the order is ours on both ends.
 
-#include "proxy/image_decode.hpp"
+#include "proxy/image/image_decode.hpp"
 
 #include <boost/json.hpp>
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/errors.hpp"
-#include "proxy/session_image.hpp"
+#include "proxy/image/session_image.hpp"
 
 #include <string>
 #include <string_view>

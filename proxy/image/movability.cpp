@@ -1,8 +1,8 @@
 // Movable or not, and why: one small rule a kind of state.
 
-#include "proxy/verdict.hpp"
+#include "proxy/image/movability.hpp"
 
-#include "proxy/sql_prepare.hpp"
+#include "proxy/image/sql_prepare.hpp"
 
 #include <algorithm>
 #include <utility>

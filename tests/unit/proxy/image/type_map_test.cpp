@@ -1,6 +1,6 @@
-#include "proxy/text_array.hpp"
-#include "proxy/type_map.hpp"
-#include "tests/unit/proxy/backend_answers.hpp"
+#include "proxy/image/text_array.hpp"
+#include "proxy/image/type_map.hpp"
+#include "tests/unit/proxy/image/backend_answers.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -2,7 +2,7 @@
 // client's value and the frame's local one in the same statement: after COMMIT only the client's is
 // left ("SET", section "Notes": SET LOCAL after SET).
 
-#include "proxy/script_frame.hpp"
+#include "proxy/image/script_frame.hpp"
 
 #include <algorithm>
 #include <array>

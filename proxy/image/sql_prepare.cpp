@@ -2,7 +2,7 @@
 // business, which is PostgreSQL's own; which of them is the PREPARE can be told from its first
 // words.
 
-#include "proxy/sql_prepare.hpp"
+#include "proxy/image/sql_prepare.hpp"
 
 #include "protocol/sql_text.hpp"
 
