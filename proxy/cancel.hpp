@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/directive.hpp"
+#include "proxy/model/session_info.hpp"
 
 #include <cstdint>
 #include <mutex>

@@ -6,7 +6,7 @@
 #include "protocol/console_dialogue.hpp"
 #include "protocol/message_types.hpp"
 #include "protocol/messages.hpp"
-#include "proxy/operator_console.hpp"
+#include "proxy/model/operator_console.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"

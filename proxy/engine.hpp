@@ -2,9 +2,9 @@
 
 #include "protocol/errors.hpp"
 #include "proxy/access/address_set.hpp"
-#include "proxy/directive.hpp"
-#include "proxy/route.hpp"
-#include "proxy/stats.hpp"
+#include "proxy/model/service_settings.hpp"
+#include "proxy/model/session_info.hpp"
+#include "proxy/model/stats.hpp"
 
 #include <chrono>
 #include <cstdint>

@@ -2,7 +2,7 @@
 // its database, or else the one for all others. Whoever wants the console gets that of the first
 // service that knows its user.
 
-#include "proxy/operator_console.hpp"
+#include "proxy/model/operator_console.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/session.hpp"
 #include "proxy/shard.hpp"

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "protocol/frame.hpp"
+#include "proxy/model/stats.hpp"
 #include "proxy/net/reactor.hpp"
-#include "proxy/stats.hpp"
 
 #include <optional>
 #include <string_view>

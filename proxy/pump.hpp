@@ -4,9 +4,9 @@
 #include "protocol/read_only_guard.hpp"
 #include "protocol/session_state.hpp"
 #include "proxy/load_tap.hpp"
+#include "proxy/model/stats.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/statement_tap.hpp"
-#include "proxy/stats.hpp"
 
 #include <cstdint>
 #include <memory>

@@ -2,7 +2,7 @@
 
 #include "protocol/errors.hpp"
 #include "protocol/startup.hpp"
-#include "proxy/route.hpp"
+#include "proxy/model/service_settings.hpp"
 
 #include <cstdint>
 #include <string>

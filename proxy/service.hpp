@@ -2,9 +2,9 @@
 
 #include "proxy/access/failure_limit.hpp"
 #include "proxy/access/unauthenticated_limit.hpp"
-#include "proxy/directive.hpp"
-#include "proxy/route.hpp"
-#include "proxy/stats.hpp"
+#include "proxy/model/service_settings.hpp"
+#include "proxy/model/session_info.hpp"
+#include "proxy/model/stats.hpp"
 
 #include <atomic>
 #include <chrono>

@@ -2,13 +2,13 @@
 
 #include "protocol/credentials.hpp"
 #include "proxy/access/address_set.hpp"
-#include "proxy/directive.hpp"
 #include "proxy/image/session_image.hpp"
 #include "proxy/leg.hpp"
+#include "proxy/model/service_settings.hpp"
+#include "proxy/model/session_info.hpp"
+#include "proxy/model/stats.hpp"
 #include "proxy/net/reactor.hpp"
-#include "proxy/route.hpp"
 #include "proxy/service.hpp"
-#include "proxy/stats.hpp"
 #include "proxy/turn_pace.hpp"
 
 #include <cstdint>

@@ -6,8 +6,8 @@
 #include "protocol/credentials.hpp"
 #include "protocol/errors.hpp"
 #include "protocol/proxy_header.hpp"
+#include "proxy/model/service_settings.hpp"
 #include "proxy/net/tls_context.hpp"
-#include "proxy/route.hpp"
 
 #include <chrono>
 #include <cstdint>

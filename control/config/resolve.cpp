@@ -6,7 +6,7 @@
 #include "control/config/user_files.hpp"
 #include "proxy/access/address_set.hpp"
 #include "proxy/engine.hpp"
-#include "proxy/operator_console.hpp"
+#include "proxy/model/operator_console.hpp"
 
 #include <cstdlib>
 

@@ -3,7 +3,7 @@
 #include "control/config/config.hpp"
 #include "protocol/errors.hpp"
 #include "protocol/secret.hpp"
-#include "proxy/route.hpp"
+#include "proxy/model/service_settings.hpp"
 
 #include <memory>
 #include <string>

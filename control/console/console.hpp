@@ -6,7 +6,7 @@
 #include "control/console/command_threads.hpp"
 #include "control/console/show.hpp"
 #include "control/console/verbs.hpp"
-#include "proxy/operator_console.hpp"
+#include "proxy/model/operator_console.hpp"
 
 #include <functional>
 #include <mutex>

@@ -4,7 +4,7 @@
 #include "control/config/config.hpp"
 #include "control/metrics/traffic_averages.hpp"
 #include "protocol/console_answer.hpp"
-#include "proxy/directive.hpp"
+#include "proxy/model/session_info.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>

@@ -3,8 +3,8 @@
 #include "control/base/deadline.hpp"
 #include "control/records/cutover.hpp"
 #include "proxy/access/address_set.hpp"
-#include "proxy/directive.hpp"
-#include "proxy/stats.hpp"
+#include "proxy/model/session_info.hpp"
+#include "proxy/model/stats.hpp"
 
 #include <atomic>
 #include <chrono>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/stats.hpp"
+#include "proxy/model/stats.hpp"
 
 #include <chrono>
 #include <condition_variable>

@@ -3,7 +3,7 @@
 #include "control/base/deadline.hpp"
 #include "control/config/config.hpp"
 #include "control/postgres/pg_client.hpp"
-#include "proxy/route.hpp"
+#include "proxy/model/service_settings.hpp"
 
 #include <string>
 #include <vector>

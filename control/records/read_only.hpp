@@ -2,7 +2,7 @@
 
 #include "control/records/cutover.hpp"
 #include "protocol/errors.hpp"
-#include "proxy/route.hpp"
+#include "proxy/model/service_settings.hpp"
 
 #include <boost/json/object.hpp>
 

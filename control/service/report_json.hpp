@@ -2,7 +2,7 @@
 
 #include "control/commands/outcome.hpp"
 #include "control/cutover/runner.hpp"
-#include "proxy/directive.hpp"
+#include "proxy/model/session_info.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>

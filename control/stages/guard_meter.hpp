@@ -3,7 +3,7 @@
 #include "control/base/deadline.hpp"
 #include "control/stages/machine.hpp"
 #include "control/stages/plan.hpp"
-#include "proxy/stats.hpp"
+#include "proxy/model/stats.hpp"
 
 #include <chrono>
 #include <cstddef>

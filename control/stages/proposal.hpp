@@ -1,7 +1,7 @@
 #pragma once
 
 #include "proxy/access/address_set.hpp"
-#include "proxy/directive.hpp"
+#include "proxy/model/session_info.hpp"
 
 #include <cstddef>
 #include <cstdint>

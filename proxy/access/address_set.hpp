@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/errors.hpp"
-#include "proxy/route.hpp"
+#include "proxy/model/service_settings.hpp"
 
 #include <array>
 #include <cstddef>

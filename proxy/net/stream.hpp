@@ -1,9 +1,9 @@
 #pragma once
 
+#include "proxy/model/service_settings.hpp"
 #include "proxy/net/io_result.hpp"
 #include "proxy/net/reactor.hpp"
 #include "proxy/net/task.hpp"
-#include "proxy/route.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -14,12 +14,12 @@ namespace {
 constexpr std::array control_sees{
     std::string_view("proxy/access/address_set.hpp"),
     std::string_view("proxy/engine.hpp"),
-    std::string_view("proxy/directive.hpp"),
+    std::string_view("proxy/model/session_info.hpp"),
     std::string_view("proxy/access/login_rules.hpp"),
-    std::string_view("proxy/operator_console.hpp"),
-    std::string_view("proxy/route.hpp"),
+    std::string_view("proxy/model/operator_console.hpp"),
+    std::string_view("proxy/model/service_settings.hpp"),
     std::string_view("proxy/access/secret_source.hpp"),
-    std::string_view("proxy/stats.hpp"),
+    std::string_view("proxy/model/stats.hpp"),
     std::string_view("proxy/net/tls_context.hpp"),
     std::string_view("proxy/access/user_maps.hpp"),
 };

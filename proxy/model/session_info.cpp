@@ -1,4 +1,4 @@
-#include "proxy/directive.hpp"
+#include "proxy/model/session_info.hpp"
 
 namespace pgsluice::proxy {
 

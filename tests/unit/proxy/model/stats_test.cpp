@@ -1,4 +1,4 @@
-#include "proxy/stats.hpp"
+#include "proxy/model/stats.hpp"
 
 #include <gtest/gtest.h>
 

@@ -2,8 +2,8 @@
 
 #include "protocol/errors.hpp"
 #include "proxy/access/address_set.hpp"
-#include "proxy/route.hpp"
-#include "proxy/stats.hpp"
+#include "proxy/model/service_settings.hpp"
+#include "proxy/model/stats.hpp"
 
 #include <cstdint>
 #include <optional>
