@@ -3,7 +3,7 @@
 #include "protocol/credentials.hpp"
 #include "proxy/access/address_set.hpp"
 #include "proxy/image/session_image.hpp"
-#include "proxy/leg.hpp"
+#include "proxy/leg/leg.hpp"
 #include "proxy/model/service_settings.hpp"
 #include "proxy/model/session_info.hpp"
 #include "proxy/model/stats.hpp"

@@ -1,7 +1,7 @@
 // Opening a backend connection and running scripts on it: what talks to a backend outside the pump;
 // the login is in login.cpp.
 
-#include "proxy/leg.hpp"
+#include "proxy/leg/leg.hpp"
 
 #include "protocol/message_types.hpp"
 #include "protocol/wire.hpp"

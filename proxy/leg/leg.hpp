@@ -3,9 +3,9 @@
 #include "protocol/errors.hpp"
 #include "protocol/startup.hpp"
 #include "proxy/image/script.hpp"
+#include "proxy/leg/parameter_set.hpp"
 #include "proxy/model/service_settings.hpp"
 #include "proxy/net/stream.hpp"
-#include "proxy/parameter_set.hpp"
 
 #include <cstdint>
 #include <functional>

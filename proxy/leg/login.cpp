@@ -1,7 +1,7 @@
 // Logins on both sides: a leg's at its backend, answered here or by the client, and a client's at
 // the proxy.
 
-#include "proxy/login.hpp"
+#include "proxy/leg/login.hpp"
 
 #include "protocol/base64.hpp"
 #include "protocol/message_types.hpp"

@@ -5,7 +5,7 @@
 #include "protocol/login_challenge.hpp"
 #include "protocol/scram.hpp"
 #include "protocol/startup.hpp"
-#include "proxy/leg.hpp"
+#include "proxy/leg/leg.hpp"
 #include "proxy/net/stream.hpp"
 
 #include <cstdint>

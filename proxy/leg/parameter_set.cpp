@@ -1,4 +1,4 @@
-#include "proxy/parameter_set.hpp"
+#include "proxy/leg/parameter_set.hpp"
 
 namespace pgsluice::proxy {
 
