@@ -5,7 +5,7 @@
 // arbitrary bytes, or the model server of the unit tests, which then may owe nothing where the
 // session is parked.
 
-#include "proxy/pump.hpp"
+#include "proxy/relay/pump.hpp"
 #include "tests/fuzz/input.hpp"
 #include "tests/fuzz/memory_socket.hpp"
 #include "tests/fuzz/relay_model.hpp"

@@ -8,8 +8,8 @@
 #include "protocol/errors.hpp"
 #include "protocol/message_types.hpp"
 #include "protocol/wire.hpp"
-#include "proxy/pump.hpp"
-#include "proxy/pump_visitor.hpp"
+#include "proxy/relay/pump.hpp"
+#include "proxy/relay/pump_visitor.hpp"
 
 #include <cstring>
 

@@ -1,4 +1,4 @@
-#include "proxy/statement_tap.hpp"
+#include "proxy/relay/statement_tap.hpp"
 
 #include "protocol/messages.hpp"
 #include "protocol/sql_scan.hpp"

@@ -3,10 +3,10 @@
 #include "protocol/frame.hpp"
 #include "protocol/read_only_guard.hpp"
 #include "protocol/session_state.hpp"
-#include "proxy/load_tap.hpp"
 #include "proxy/model/stats.hpp"
 #include "proxy/net/stream.hpp"
-#include "proxy/statement_tap.hpp"
+#include "proxy/relay/load_tap.hpp"
+#include "proxy/relay/statement_tap.hpp"
 
 #include <cstdint>
 #include <memory>

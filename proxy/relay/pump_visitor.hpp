@@ -3,7 +3,7 @@
 // What the pump does at each message header. Only pump.cpp includes this.
 
 #include "protocol/message_types.hpp"
-#include "proxy/pump.hpp"
+#include "proxy/relay/pump.hpp"
 
 #include <algorithm>
 #include <array>

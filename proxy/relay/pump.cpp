@@ -8,11 +8,11 @@
 // most one scratch buffer's worth a direction, whatever its peers do. There is no lock, timer, log
 // or allocation a message here; the clock is the coarse one and read when a transaction begins.
 
-#include "proxy/pump.hpp"
+#include "proxy/relay/pump.hpp"
 
 #include "protocol/errors.hpp"
 #include "protocol/message_types.hpp"
-#include "proxy/pump_visitor.hpp"
+#include "proxy/relay/pump_visitor.hpp"
 
 #include <algorithm>
 #include <array>
