@@ -1,9 +1,9 @@
 #include "proxy/engine.hpp"
 
-#include "proxy/cancel.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/service.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/cancel_registry.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/worker.hpp"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // What the control plane asks about connections and has done to them.
 #include "proxy/engine.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

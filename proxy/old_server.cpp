@@ -1,6 +1,6 @@
 // What a switch leaves behind on the old server: what it still has to tell, and the connections.
 
-#include "proxy/session.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

@@ -1,6 +1,6 @@
 #include "proxy/shard.hpp"
 
-#include "proxy/session.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>

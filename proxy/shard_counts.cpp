@@ -1,5 +1,5 @@
 // What a shard counts, for whoever asks and for those who wait.
-#include "proxy/session.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

@@ -1,7 +1,7 @@
 #include "proxy/worker.hpp"
 
-#include "proxy/refusal.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/refusal.hpp"
+#include "proxy/session/session.hpp"
 
 #include <spdlog/spdlog.h>
 

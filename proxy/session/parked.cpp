@@ -2,8 +2,8 @@
 // for the gate, its turn or the end of its patience.
 
 #include "protocol/messages.hpp"
-#include "proxy/refusal.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/refusal.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 
 #include <algorithm>

@@ -1,11 +1,11 @@
 // How a client's connection begins: TLS if it wants it, then its startup packet, or a request to
 // cancel what another connection runs.
 
-#include "proxy/cancel.hpp"
 #include "proxy/net/tls_channel.hpp"
 #include "proxy/net/tls_handshake.hpp"
-#include "proxy/refusal.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/cancel_registry.hpp"
+#include "proxy/session/refusal.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

@@ -2,8 +2,8 @@
 
 #include "protocol/messages.hpp"
 #include "proxy/image/capture.hpp"
-#include "proxy/refusal.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/refusal.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 
 #include <spdlog/spdlog.h>

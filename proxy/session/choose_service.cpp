@@ -3,8 +3,8 @@
 // service that knows its user.
 
 #include "proxy/model/operator_console.hpp"
-#include "proxy/refusal.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/refusal.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

@@ -7,7 +7,7 @@
 #include "protocol/message_types.hpp"
 #include "protocol/messages.hpp"
 #include "proxy/model/operator_console.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

@@ -4,8 +4,8 @@
 #include "proxy/access/user_maps.hpp"
 #include "proxy/net/peer_credentials.hpp"
 #include "proxy/net/tls_channel.hpp"
-#include "proxy/refusal.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/refusal.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 
 #include <algorithm>

@@ -3,7 +3,7 @@
 // read_only_user. Asked when it gets a backend and whenever one of these changes; who lives then
 // moves as by reconnect().
 
-#include "proxy/session.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

@@ -1,4 +1,4 @@
-#include "proxy/cancel.hpp"
+#include "proxy/session/cancel_registry.hpp"
 
 #include "protocol/errors.hpp"
 

@@ -3,10 +3,10 @@
 
 #include "protocol/messages.hpp"
 #include "proxy/access/secret_source.hpp"
-#include "proxy/cancel.hpp"
 #include "proxy/net/tls_channel.hpp"
-#include "proxy/refusal.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/cancel_registry.hpp"
+#include "proxy/session/refusal.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

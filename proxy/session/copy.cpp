@@ -4,7 +4,7 @@
 #include "proxy/image/capture.hpp"
 #include "proxy/image/image_compare.hpp"
 #include "proxy/image/replay.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

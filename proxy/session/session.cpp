@@ -7,11 +7,11 @@
 //
 // Whoever wants the console goes another way after start_up: console_session.cpp.
 
-#include "proxy/session.hpp"
+#include "proxy/session/session.hpp"
 
 #include "protocol/messages.hpp"
-#include "proxy/cancel.hpp"
-#include "proxy/refusal.hpp"
+#include "proxy/session/cancel_registry.hpp"
+#include "proxy/session/refusal.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

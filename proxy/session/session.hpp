@@ -13,8 +13,8 @@
 #include "proxy/leg/login.hpp"
 #include "proxy/model/operator_console.hpp"
 #include "proxy/model/session_info.hpp"
-#include "proxy/refusal.hpp"
 #include "proxy/relay/pump.hpp"
+#include "proxy/session/refusal.hpp"
 
 #include <cstdint>
 #include <memory>

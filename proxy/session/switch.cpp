@@ -4,7 +4,7 @@
 #include "protocol/messages.hpp"
 #include "proxy/image/capture.hpp"
 #include "proxy/image/lock_counts.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

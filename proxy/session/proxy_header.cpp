@@ -3,8 +3,9 @@
 // nothing a client sends can be taken for one. And how its servers are told the same.
 
 #include "protocol/proxy_header.hpp"
-#include "proxy/refusal.hpp"
-#include "proxy/session.hpp"
+
+#include "proxy/session/refusal.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 

@@ -3,7 +3,7 @@
 // takes.
 
 #include "proxy/image/replay.hpp"
-#include "proxy/session.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/shard.hpp"
 #include "proxy/worker.hpp"
 
