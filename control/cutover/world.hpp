@@ -25,7 +25,7 @@ namespace pgsluice::control {
 /// operator who watches and may say stop. Every wait behind a door ends at `limits`.
 
 /// The data plane as one service's cutover sees it; proxy::engine's members without the service
-/// number. See proxy/engine.hpp for what each guarantees.
+/// number. See proxy/engine/engine.hpp for what each guarantees.
 class traffic {
 public:
     virtual ~traffic() = default;

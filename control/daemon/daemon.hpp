@@ -12,7 +12,7 @@
 #include "control/service/service.hpp"
 #include "control/socket/server.hpp"
 #include "protocol/secret.hpp"
-#include "proxy/engine.hpp"
+#include "proxy/engine/engine.hpp"
 
 #include <atomic>
 #include <functional>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/service/gated_traffic.hpp"
-#include "proxy/engine.hpp"
+#include "proxy/engine/engine.hpp"
 
 #include <string>
 #include <utility>

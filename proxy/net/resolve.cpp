@@ -1,6 +1,6 @@
 // Names to addresses and back. Resolving blocks; only the control plane does it.
 
-#include "proxy/engine.hpp"
+#include "proxy/engine/engine.hpp"
 
 #include <arpa/inet.h>
 #include <array>

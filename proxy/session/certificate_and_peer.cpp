@@ -2,11 +2,11 @@
 // the one that the operating system has for them.
 
 #include "proxy/access/user_maps.hpp"
+#include "proxy/engine/shard.hpp"
 #include "proxy/net/peer_credentials.hpp"
 #include "proxy/net/tls_channel.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
 
 #include <algorithm>
 

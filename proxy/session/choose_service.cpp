@@ -2,11 +2,11 @@
 // its database, or else the one for all others. Whoever wants the console gets that of the first
 // service that knows its user.
 
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/model/operator_console.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <algorithm>
 

@@ -6,10 +6,10 @@
 #include "protocol/console_dialogue.hpp"
 #include "protocol/message_types.hpp"
 #include "protocol/messages.hpp"
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/model/operator_console.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>
 

@@ -1,12 +1,12 @@
 // How a session is copied to another backend: captured on its leg, replayed on a spare, captured
 // there again and compared. Nothing here changes what the client sees; switch.cpp does.
 
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/image/capture.hpp"
 #include "proxy/image/image_compare.hpp"
 #include "proxy/image/replay.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>
 

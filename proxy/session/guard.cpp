@@ -1,10 +1,10 @@
 // Forced read-only: how a session gets its guard and loses it, both at a boundary.
 
 #include "protocol/messages.hpp"
+#include "proxy/engine/shard.hpp"
 #include "proxy/image/capture.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
 
 #include <spdlog/spdlog.h>
 

@@ -1,9 +1,9 @@
 // What clients of one address may get wrong before nothing of theirs is looked at for a while:
 // passwords, and the keys of cancel requests. And how many of them may be there without a login.
 
+#include "proxy/engine/shard.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
 
 #include <spdlog/spdlog.h>
 

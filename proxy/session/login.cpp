@@ -3,12 +3,12 @@
 
 #include "protocol/messages.hpp"
 #include "proxy/access/secret_source.hpp"
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/net/tls_channel.hpp"
 #include "proxy/session/cancel_registry.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <openssl/rand.h>
 #include <spdlog/spdlog.h>

@@ -2,9 +2,9 @@
 // for the gate, its turn or the end of its patience.
 
 #include "protocol/messages.hpp"
+#include "proxy/engine/shard.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
 
 #include <algorithm>
 #include <utility>

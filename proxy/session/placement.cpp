@@ -3,9 +3,9 @@
 // read_only_user. Asked when it gets a backend and whenever one of these changes; who lives then
 // moves as by reconnect().
 
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>
 

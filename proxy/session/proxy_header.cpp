@@ -4,10 +4,10 @@
 
 #include "protocol/proxy_header.hpp"
 
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>
 

@@ -2,10 +2,10 @@
 // asks for it or, for testing.move_every, all the time: through the same steps that a cutover
 // takes.
 
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/image/replay.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>
 

@@ -10,10 +10,10 @@
 #include "proxy/session/session.hpp"
 
 #include "protocol/messages.hpp"
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/session/cancel_registry.hpp"
 #include "proxy/session/refusal.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>
 

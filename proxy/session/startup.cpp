@@ -1,13 +1,13 @@
 // How a client's connection begins: TLS if it wants it, then its startup packet, or a request to
 // cancel what another connection runs.
 
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/net/tls_channel.hpp"
 #include "proxy/net/tls_handshake.hpp"
 #include "proxy/session/cancel_registry.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>
 

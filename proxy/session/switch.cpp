@@ -2,11 +2,11 @@
 // what only the old leg can still tell is carried over, then the spare becomes the leg.
 
 #include "protocol/messages.hpp"
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/image/capture.hpp"
 #include "proxy/image/lock_counts.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>
 

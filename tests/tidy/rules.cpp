@@ -13,7 +13,7 @@ namespace {
 /// What control may know of the data plane: how to drive it, what to tell it, what it tells.
 constexpr std::array control_sees{
     std::string_view("proxy/access/address_set.hpp"),
-    std::string_view("proxy/engine.hpp"),
+    std::string_view("proxy/engine/engine.hpp"),
     std::string_view("proxy/model/session_info.hpp"),
     std::string_view("proxy/access/login_rules.hpp"),
     std::string_view("proxy/model/operator_console.hpp"),

@@ -2,14 +2,14 @@
 
 #include "protocol/credentials.hpp"
 #include "proxy/access/address_set.hpp"
+#include "proxy/engine/copy_pace.hpp"
+#include "proxy/engine/service_shared.hpp"
 #include "proxy/image/session_image.hpp"
 #include "proxy/leg/leg.hpp"
 #include "proxy/model/service_settings.hpp"
 #include "proxy/model/session_info.hpp"
 #include "proxy/model/stats.hpp"
 #include "proxy/net/reactor.hpp"
-#include "proxy/service.hpp"
-#include "proxy/turn_pace.hpp"
 
 #include <cstdint>
 #include <exception>

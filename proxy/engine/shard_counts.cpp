@@ -1,7 +1,7 @@
 // What a shard counts, for whoever asks and for those who wait.
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <utility>
 

@@ -1,10 +1,10 @@
-#include "proxy/engine.hpp"
+#include "proxy/engine/engine.hpp"
 
+#include "proxy/engine/service_shared.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/net/stream.hpp"
-#include "proxy/service.hpp"
 #include "proxy/session/cancel_registry.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/worker.hpp"
 
 #include <algorithm>
 #include <cerrno>

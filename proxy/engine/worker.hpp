@@ -1,8 +1,8 @@
 #pragma once
 
+#include "proxy/engine/shard.hpp"
 #include "proxy/net/reactor.hpp"
 #include "proxy/net/stream.hpp"
-#include "proxy/shard.hpp"
 
 #include <cstdint>
 #include <functional>

@@ -1,8 +1,8 @@
 // What the control plane asks about connections and has done to them.
-#include "proxy/engine.hpp"
+#include "proxy/engine/engine.hpp"
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <atomic>
 #include <cstdint>

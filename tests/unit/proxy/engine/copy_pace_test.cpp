@@ -1,5 +1,5 @@
 // The pace of copying sessions: what a server that is near, far or busy is given.
-#include "proxy/turn_pace.hpp"
+#include "proxy/engine/copy_pace.hpp"
 
 #include <gtest/gtest.h>
 

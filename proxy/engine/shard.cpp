@@ -1,7 +1,7 @@
-#include "proxy/shard.hpp"
+#include "proxy/engine/shard.hpp"
 
+#include "proxy/engine/worker.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>
 

@@ -1,8 +1,8 @@
 // What a switch leaves behind on the old server: what it still has to tell, and the connections.
 
+#include "proxy/engine/shard.hpp"
+#include "proxy/engine/worker.hpp"
 #include "proxy/session/session.hpp"
-#include "proxy/shard.hpp"
-#include "proxy/worker.hpp"
 
 #include <spdlog/spdlog.h>
 

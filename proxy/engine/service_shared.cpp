@@ -1,4 +1,4 @@
-#include "proxy/service.hpp"
+#include "proxy/engine/service_shared.hpp"
 
 #include <functional>
 

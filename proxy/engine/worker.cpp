@@ -1,4 +1,4 @@
-#include "proxy/worker.hpp"
+#include "proxy/engine/worker.hpp"
 
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
