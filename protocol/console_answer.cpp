@@ -1,7 +1,7 @@
 #include "protocol/console_answer.hpp"
 
-#include "protocol/message_types.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <algorithm>
 #include <charconv>

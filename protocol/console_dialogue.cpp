@@ -1,8 +1,8 @@
 #include "protocol/console_dialogue.hpp"
 
-#include "protocol/message_types.hpp"
-#include "protocol/messages.hpp"
 #include "protocol/sql_lexer.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/messages.hpp"
 
 #include <utility>
 

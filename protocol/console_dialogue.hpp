@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/console_answer.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // The extended half of console_dialogue: prepared statements and portals.
 #include "protocol/console_dialogue.hpp"
-#include "protocol/message_types.hpp"
-#include "protocol/messages.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/messages.hpp"
 
 #include <utility>
 

@@ -4,7 +4,7 @@
 #include "protocol/scram.hpp"
 #include "protocol/secret.hpp"
 #include "protocol/userlist.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <cstdint>
 #include <optional>

@@ -1,7 +1,7 @@
 #include "protocol/login_challenge.hpp"
 
 #include "protocol/md5_password.hpp"
-#include "protocol/messages.hpp"
+#include "protocol/wire/messages.hpp"
 
 namespace pgsluice::protocol {
 

@@ -4,7 +4,7 @@
 #include "protocol/errors.hpp"
 #include "protocol/scram.hpp"
 #include "protocol/userlist.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <array>
 #include <memory>

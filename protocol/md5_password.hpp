@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/secret.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <optional>
 #include <string_view>

@@ -20,8 +20,8 @@
 
 #include "protocol/read_only_guard.hpp"
 
-#include "protocol/messages.hpp"
 #include "protocol/sql_lexer.hpp"
+#include "protocol/wire/messages.hpp"
 
 #include <utility>
 

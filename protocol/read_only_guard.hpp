@@ -1,9 +1,9 @@
 #pragma once
 
-#include "protocol/message_types.hpp"
 #include "protocol/statement_kind.hpp"
 #include "protocol/unnamed_statement.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <cstdint>
 #include <deque>

@@ -1,7 +1,7 @@
 // What the guard makes of each message of the client; why is told in read_only_guard.cpp.
 
-#include "protocol/messages.hpp"
 #include "protocol/read_only_guard.hpp"
+#include "protocol/wire/messages.hpp"
 
 #include <algorithm>
 

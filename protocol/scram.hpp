@@ -2,7 +2,7 @@
 
 #include "protocol/errors.hpp"
 #include "protocol/secret.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -14,7 +14,7 @@
 
 #include "protocol/session_state.hpp"
 
-#include "protocol/message_types.hpp"
+#include "protocol/wire/message_types.hpp"
 
 namespace pgsluice::protocol {
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "protocol/messages.hpp"
 #include "protocol/statement_kind.hpp"
+#include "protocol/wire/messages.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -5,7 +5,7 @@
 #include "control/records/fence.hpp"
 #include "protocol/credentials.hpp"
 #include "protocol/errors.hpp"
-#include "protocol/proxy_header.hpp"
+#include "protocol/wire/proxy_header.hpp"
 #include "proxy/model/service_settings.hpp"
 #include "proxy/net/tls_context.hpp"
 

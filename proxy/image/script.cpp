@@ -4,7 +4,7 @@
 
 #include "proxy/image/script.hpp"
 
-#include "protocol/messages.hpp"
+#include "protocol/wire/messages.hpp"
 
 #include <algorithm>
 #include <array>

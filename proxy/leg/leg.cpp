@@ -3,8 +3,8 @@
 
 #include "proxy/leg/leg.hpp"
 
-#include "protocol/message_types.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/wire.hpp"
 #include "proxy/net/tls_handshake.hpp"
 #include "proxy/net/whole_message.hpp"
 

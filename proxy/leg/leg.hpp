@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/errors.hpp"
-#include "protocol/startup.hpp"
+#include "protocol/wire/startup.hpp"
 #include "proxy/image/script.hpp"
 #include "proxy/leg/parameter_set.hpp"
 #include "proxy/model/service_settings.hpp"

@@ -4,8 +4,8 @@
 #include "proxy/leg/login.hpp"
 
 #include "protocol/base64.hpp"
-#include "protocol/message_types.hpp"
-#include "protocol/messages.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/messages.hpp"
 #include "proxy/net/tls_channel.hpp"
 #include "proxy/net/whole_message.hpp"
 

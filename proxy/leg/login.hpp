@@ -4,7 +4,7 @@
 #include "protocol/errors.hpp"
 #include "protocol/login_challenge.hpp"
 #include "protocol/scram.hpp"
-#include "protocol/startup.hpp"
+#include "protocol/wire/startup.hpp"
 #include "proxy/leg/leg.hpp"
 #include "proxy/net/stream.hpp"
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/credentials.hpp"
-#include "protocol/proxy_header.hpp"
+#include "protocol/wire/proxy_header.hpp"
 #include "proxy/net/tls_context.hpp"
 
 #include <chrono>

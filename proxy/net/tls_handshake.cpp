@@ -4,8 +4,8 @@
 
 #include "proxy/net/tls_handshake.hpp"
 
-#include "protocol/message_types.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/wire.hpp"
 #include "proxy/net/tls_channel.hpp"
 
 #include <array>

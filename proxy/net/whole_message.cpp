@@ -1,6 +1,6 @@
 #include "proxy/net/whole_message.hpp"
 
-#include "protocol/wire.hpp"
+#include "protocol/wire/wire.hpp"
 
 namespace pgsluice::proxy {
 

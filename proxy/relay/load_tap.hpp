@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/frame.hpp"
+#include "protocol/wire/frame.hpp"
 #include "proxy/model/stats.hpp"
 #include "proxy/net/reactor.hpp"
 

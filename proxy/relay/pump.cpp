@@ -11,7 +11,7 @@
 #include "proxy/relay/pump.hpp"
 
 #include "protocol/errors.hpp"
-#include "protocol/message_types.hpp"
+#include "protocol/wire/message_types.hpp"
 #include "proxy/relay/pump_visitor.hpp"
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "protocol/frame.hpp"
 #include "protocol/read_only_guard.hpp"
 #include "protocol/session_state.hpp"
+#include "protocol/wire/frame.hpp"
 #include "proxy/model/stats.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/relay/load_tap.hpp"

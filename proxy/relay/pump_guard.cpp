@@ -6,8 +6,8 @@
 //   take_guarded_backend -> guard: on_server -> send_to_client -> drive_guard
 
 #include "protocol/errors.hpp"
-#include "protocol/message_types.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/wire.hpp"
 #include "proxy/relay/pump.hpp"
 #include "proxy/relay/pump_visitor.hpp"
 

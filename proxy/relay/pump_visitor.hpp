@@ -2,7 +2,7 @@
 
 // What the pump does at each message header. Only pump.cpp includes this.
 
-#include "protocol/message_types.hpp"
+#include "protocol/wire/message_types.hpp"
 #include "proxy/relay/pump.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 #include "proxy/relay/statement_tap.hpp"
 
-#include "protocol/messages.hpp"
 #include "protocol/sql_scan.hpp"
+#include "protocol/wire/messages.hpp"
 
 #include <algorithm>
 #include <cstring>

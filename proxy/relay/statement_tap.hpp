@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/frame.hpp"
+#include "protocol/wire/frame.hpp"
 
 #include <array>
 #include <cstddef>

@@ -4,8 +4,8 @@
 //   may_ask -> prove_client -> welcome -> greeting -> converse
 
 #include "protocol/console_dialogue.hpp"
-#include "protocol/message_types.hpp"
-#include "protocol/messages.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/messages.hpp"
 #include "proxy/engine/shard.hpp"
 #include "proxy/engine/worker.hpp"
 #include "proxy/model/operator_console.hpp"

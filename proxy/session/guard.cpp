@@ -1,6 +1,6 @@
 // Forced read-only: how a session gets its guard and loses it, both at a boundary.
 
-#include "protocol/messages.hpp"
+#include "protocol/wire/messages.hpp"
 #include "proxy/engine/shard.hpp"
 #include "proxy/image/capture.hpp"
 #include "proxy/session/refusal.hpp"

@@ -1,7 +1,7 @@
 // Who a session's client is: asked by the proxy itself or by the backend, depending on the
 // service's login method, and what comes to be known of it for the logins that follow.
 
-#include "protocol/messages.hpp"
+#include "protocol/wire/messages.hpp"
 #include "proxy/access/secret_source.hpp"
 #include "proxy/engine/shard.hpp"
 #include "proxy/engine/worker.hpp"

@@ -1,7 +1,7 @@
 // What a session does while it is parked: first whatever needs it to be at a boundary, then wait,
 // for the gate, its turn or the end of its patience.
 
-#include "protocol/messages.hpp"
+#include "protocol/wire/messages.hpp"
 #include "proxy/engine/shard.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"

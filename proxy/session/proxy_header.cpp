@@ -2,7 +2,7 @@
 // of everything else. A listener either requires one of every connection or knows of none, so that
 // nothing a client sends can be taken for one. And how its servers are told the same.
 
-#include "protocol/proxy_header.hpp"
+#include "protocol/wire/proxy_header.hpp"
 
 #include "proxy/engine/shard.hpp"
 #include "proxy/engine/worker.hpp"

@@ -9,7 +9,7 @@
 
 #include "proxy/session/session.hpp"
 
-#include "protocol/messages.hpp"
+#include "protocol/wire/messages.hpp"
 #include "proxy/engine/shard.hpp"
 #include "proxy/engine/worker.hpp"
 #include "proxy/session/cancel_registry.hpp"

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "protocol/credentials.hpp"
-#include "protocol/proxy_header.hpp"
-#include "protocol/startup.hpp"
 #include "protocol/userlist.hpp"
+#include "protocol/wire/proxy_header.hpp"
+#include "protocol/wire/startup.hpp"
 #include "proxy/access/address_set.hpp"
 #include "proxy/access/login_rules.hpp"
 #include "proxy/image/movability.hpp"

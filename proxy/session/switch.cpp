@@ -1,7 +1,7 @@
 // The last steps of a move, taken when the route has changed (or, for testing.move_every, at once):
 // what only the old leg can still tell is carried over, then the spare becomes the leg.
 
-#include "protocol/messages.hpp"
+#include "protocol/wire/messages.hpp"
 #include "proxy/engine/shard.hpp"
 #include "proxy/engine/worker.hpp"
 #include "proxy/image/capture.hpp"

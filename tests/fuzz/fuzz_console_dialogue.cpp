@@ -2,7 +2,7 @@
 // the same bytes get the same answers however they are cut.
 
 #include "protocol/console_dialogue.hpp"
-#include "protocol/message_types.hpp"
+#include "protocol/wire/message_types.hpp"
 #include "tests/fuzz/input.hpp"
 
 #include <string>

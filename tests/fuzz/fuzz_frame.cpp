@@ -1,7 +1,7 @@
 // A stream presented in pieces is framed as if it came at once, and what is left over between
 // pieces never exceeds its limit.
 
-#include "protocol/frame.hpp"
+#include "protocol/wire/frame.hpp"
 #include "tests/fuzz/input.hpp"
 
 #include <string>

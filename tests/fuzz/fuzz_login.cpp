@@ -5,9 +5,9 @@
 #include "protocol/base64.hpp"
 #include "protocol/credentials.hpp"
 #include "protocol/login_challenge.hpp"
-#include "protocol/messages.hpp"
 #include "protocol/saslprep.hpp"
 #include "protocol/userlist.hpp"
+#include "protocol/wire/messages.hpp"
 #include "tests/fuzz/input.hpp"
 
 #include <vector>

@@ -1,6 +1,6 @@
 // Decoders read nothing they were not given, and what decodes encodes to the same bytes.
 
-#include "protocol/messages.hpp"
+#include "protocol/wire/messages.hpp"
 #include "tests/fuzz/input.hpp"
 
 #include <vector>

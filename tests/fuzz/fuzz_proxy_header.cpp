@@ -1,6 +1,6 @@
 // More bytes never change an answer that a prefix has had, and no header is longer than its limit.
 
-#include "protocol/proxy_header.hpp"
+#include "protocol/wire/proxy_header.hpp"
 #include "tests/fuzz/input.hpp"
 
 namespace {

@@ -1,8 +1,8 @@
 // Whatever client and server say in whatever order, the guard answers with whole messages, and what
 // it tells the client is whole messages.
 
-#include "protocol/message_types.hpp"
 #include "protocol/read_only_guard.hpp"
+#include "protocol/wire/message_types.hpp"
 #include "tests/fuzz/input.hpp"
 
 #include <string>

@@ -1,7 +1,7 @@
 // More bytes never change an answer that a prefix has had, and what parses can be encoded again.
 
-#include "protocol/startup.hpp"
-#include "protocol/startup_options.hpp"
+#include "protocol/wire/startup.hpp"
+#include "protocol/wire/startup_options.hpp"
 #include "tests/fuzz/input.hpp"
 
 namespace {

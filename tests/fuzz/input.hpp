@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/errors.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <algorithm>
 #include <cstddef>

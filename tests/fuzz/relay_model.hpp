@@ -1,9 +1,9 @@
 #pragma once
 
-#include "protocol/frame.hpp"
-#include "protocol/message_types.hpp"
 #include "protocol/session_state.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/frame.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // A client's whole conversation with a console, as bytes in and messages out.
 #include "protocol/console_dialogue.hpp"
-#include "protocol/messages.hpp"
-#include "tests/unit/protocol/exact_bytes.hpp"
+#include "protocol/wire/messages.hpp"
+#include "tests/unit/protocol/wire/exact_bytes.hpp"
 
 #include <gmock/gmock.h>
 

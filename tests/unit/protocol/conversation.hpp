@@ -1,6 +1,6 @@
 #pragma once
 
-#include "tests/unit/protocol/exact_bytes.hpp"
+#include "tests/unit/protocol/wire/exact_bytes.hpp"
 
 #include <stdexcept>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "protocol/messages.hpp"
 #include "protocol/read_only_guard.hpp"
+#include "protocol/wire/messages.hpp"
 
 #include <algorithm>
 #include <sstream>

@@ -3,8 +3,8 @@
 #include "protocol/credentials.hpp"
 #include "protocol/login_challenge.hpp"
 #include "protocol/md5_password.hpp"
-#include "protocol/messages.hpp"
-#include "tests/unit/protocol/exact_bytes.hpp"
+#include "protocol/wire/messages.hpp"
+#include "tests/unit/protocol/wire/exact_bytes.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,6 +1,6 @@
 #include "protocol/base64.hpp"
 #include "protocol/scram.hpp"
-#include "tests/unit/protocol/exact_bytes.hpp"
+#include "tests/unit/protocol/wire/exact_bytes.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,7 +1,7 @@
 #include "protocol/md5_password.hpp"
 #include "protocol/saslprep.hpp"
 #include "protocol/userlist.hpp"
-#include "tests/unit/protocol/exact_bytes.hpp"
+#include "tests/unit/protocol/wire/exact_bytes.hpp"
 
 #include <gmock/gmock.h>
 

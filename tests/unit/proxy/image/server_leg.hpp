@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/messages.hpp"
+#include "protocol/wire/messages.hpp"
 #include "proxy/image/script.hpp"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // TLS on a stream, against OpenSSL's own client: what epoll cannot know, and what the socket does
 // not take at once.
-#include "protocol/wire.hpp"
+#include "protocol/wire/wire.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/net/tls_channel.hpp"
 #include "tests/unit/proxy/net/own_certificate.hpp"

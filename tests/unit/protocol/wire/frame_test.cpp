@@ -1,5 +1,5 @@
-#include "protocol/frame.hpp"
 #include "protocol/session_state.hpp"
+#include "protocol/wire/frame.hpp"
 #include "tests/unit/protocol/conversation.hpp"
 #include "tests/unit/protocol/golden_conversations.hpp"
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "protocol/errors.hpp"
-#include "protocol/message_types.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "protocol/errors.hpp"
-#include "protocol/startup.hpp"
-#include "protocol/wire.hpp"
+#include "protocol/wire/startup.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <array>
 #include <cstddef>

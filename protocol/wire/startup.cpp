@@ -1,6 +1,6 @@
-#include "protocol/startup.hpp"
+#include "protocol/wire/startup.hpp"
 
-#include "protocol/message_types.hpp"
+#include "protocol/wire/message_types.hpp"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/wire.hpp"
+#include "protocol/wire/wire.hpp"
 
 #include <algorithm>
 #include <cstddef>

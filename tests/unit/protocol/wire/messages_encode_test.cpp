@@ -1,5 +1,5 @@
-#include "protocol/messages.hpp"
-#include "tests/unit/protocol/exact_bytes.hpp"
+#include "protocol/wire/messages.hpp"
+#include "tests/unit/protocol/wire/exact_bytes.hpp"
 
 #include <gmock/gmock.h>
 

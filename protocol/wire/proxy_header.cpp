@@ -1,7 +1,7 @@
 // Both versions of the header, and addresses as text: the libraries allowed here have no
 // inet_pton().
 
-#include "protocol/proxy_header.hpp"
+#include "protocol/wire/proxy_header.hpp"
 
 #include <algorithm>
 #include <charconv>

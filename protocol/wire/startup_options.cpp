@@ -1,4 +1,4 @@
-#include "protocol/startup_options.hpp"
+#include "protocol/wire/startup_options.hpp"
 
 // The `options` start-up parameter: split into words as the server's pg_split_opts() does, then
 // read as process_postgres_switches() reads them. Only settings matter here.

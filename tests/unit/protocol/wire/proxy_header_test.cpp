@@ -1,5 +1,5 @@
-#include "protocol/proxy_header.hpp"
-#include "tests/unit/protocol/exact_bytes.hpp"
+#include "protocol/wire/proxy_header.hpp"
+#include "tests/unit/protocol/wire/exact_bytes.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,6 +1,6 @@
 // The header of our own connections, towards servers that ask for it.
 
-#include "protocol/proxy_header.hpp"
+#include "protocol/wire/proxy_header.hpp"
 
 #include <charconv>
 

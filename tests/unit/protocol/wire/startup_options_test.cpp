@@ -1,4 +1,4 @@
-#include "protocol/startup_options.hpp"
+#include "protocol/wire/startup_options.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
-#include "protocol/message_types.hpp"
-#include "protocol/startup.hpp"
-#include "tests/unit/protocol/exact_bytes.hpp"
+#include "protocol/wire/message_types.hpp"
+#include "protocol/wire/startup.hpp"
+#include "tests/unit/protocol/wire/exact_bytes.hpp"
 
 #include <gmock/gmock.h>
 
