@@ -3,7 +3,7 @@
 #include "control/base/host_port.hpp"
 #include "control/config/check_level.hpp"
 #include "control/records/fence.hpp"
-#include "protocol/credentials.hpp"
+#include "protocol/auth/credentials.hpp"
 #include "protocol/errors.hpp"
 #include "protocol/wire/proxy_header.hpp"
 #include "proxy/model/service_settings.hpp"

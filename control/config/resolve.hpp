@@ -1,8 +1,8 @@
 #pragma once
 
 #include "control/config/config.hpp"
+#include "protocol/auth/secret.hpp"
 #include "protocol/errors.hpp"
-#include "protocol/secret.hpp"
 #include "proxy/model/service_settings.hpp"
 
 #include <memory>

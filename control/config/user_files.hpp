@@ -1,8 +1,8 @@
 #pragma once
 
+#include "protocol/auth/secret.hpp"
+#include "protocol/auth/userlist.hpp"
 #include "protocol/errors.hpp"
-#include "protocol/secret.hpp"
-#include "protocol/userlist.hpp"
 #include "proxy/access/login_rules.hpp"
 #include "proxy/access/user_maps.hpp"
 

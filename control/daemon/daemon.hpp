@@ -11,7 +11,7 @@
 #include "control/postgres/secret_lookup.hpp"
 #include "control/service/service.hpp"
 #include "control/socket/server.hpp"
-#include "protocol/secret.hpp"
+#include "protocol/auth/secret.hpp"
 #include "proxy/engine/engine.hpp"
 
 #include <atomic>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/postgres/pg_client.hpp"
-#include "protocol/secret.hpp"
+#include "protocol/auth/secret.hpp"
 #include "proxy/access/secret_source.hpp"
 
 #include <atomic>

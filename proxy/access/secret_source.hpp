@@ -1,7 +1,7 @@
 #pragma once
 
+#include "protocol/auth/userlist.hpp"
 #include "protocol/errors.hpp"
-#include "protocol/userlist.hpp"
 
 #include <functional>
 #include <memory>

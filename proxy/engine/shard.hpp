@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/credentials.hpp"
+#include "protocol/auth/credentials.hpp"
 #include "proxy/access/address_set.hpp"
 #include "proxy/engine/copy_pace.hpp"
 #include "proxy/engine/service_shared.hpp"

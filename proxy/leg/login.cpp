@@ -3,7 +3,7 @@
 
 #include "proxy/leg/login.hpp"
 
-#include "protocol/base64.hpp"
+#include "protocol/auth/base64.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "protocol/wire/messages.hpp"
 #include "proxy/net/tls_channel.hpp"

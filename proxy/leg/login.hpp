@@ -1,9 +1,9 @@
 #pragma once
 
-#include "protocol/credentials.hpp"
+#include "protocol/auth/credentials.hpp"
+#include "protocol/auth/login_challenge.hpp"
+#include "protocol/auth/scram.hpp"
 #include "protocol/errors.hpp"
-#include "protocol/login_challenge.hpp"
-#include "protocol/scram.hpp"
 #include "protocol/wire/startup.hpp"
 #include "proxy/leg/leg.hpp"
 #include "proxy/net/stream.hpp"

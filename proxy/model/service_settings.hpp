@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/credentials.hpp"
+#include "protocol/auth/credentials.hpp"
 #include "protocol/wire/proxy_header.hpp"
 #include "proxy/net/tls_context.hpp"
 

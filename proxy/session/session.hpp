@@ -1,7 +1,7 @@
 #pragma once
 
-#include "protocol/credentials.hpp"
-#include "protocol/userlist.hpp"
+#include "protocol/auth/credentials.hpp"
+#include "protocol/auth/userlist.hpp"
 #include "protocol/wire/proxy_header.hpp"
 #include "protocol/wire/startup.hpp"
 #include "proxy/access/address_set.hpp"

@@ -2,11 +2,11 @@
 // ends well unless somebody knew the secret. Verifiers and user lists that parse are what was
 // written.
 
-#include "protocol/base64.hpp"
-#include "protocol/credentials.hpp"
-#include "protocol/login_challenge.hpp"
-#include "protocol/saslprep.hpp"
-#include "protocol/userlist.hpp"
+#include "protocol/auth/base64.hpp"
+#include "protocol/auth/credentials.hpp"
+#include "protocol/auth/login_challenge.hpp"
+#include "protocol/auth/saslprep.hpp"
+#include "protocol/auth/userlist.hpp"
 #include "protocol/wire/messages.hpp"
 #include "tests/fuzz/input.hpp"
 

@@ -1,5 +1,5 @@
-#include "protocol/base64.hpp"
-#include "protocol/scram.hpp"
+#include "protocol/auth/base64.hpp"
+#include "protocol/auth/scram.hpp"
 
 #include <algorithm>
 #include <charconv>

@@ -1,8 +1,8 @@
 #pragma once
 
+#include "protocol/auth/scram.hpp"
+#include "protocol/auth/secret.hpp"
 #include "protocol/errors.hpp"
-#include "protocol/scram.hpp"
-#include "protocol/secret.hpp"
 
 #include <cstddef>
 #include <map>

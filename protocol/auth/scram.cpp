@@ -1,7 +1,7 @@
-#include "protocol/scram.hpp"
+#include "protocol/auth/scram.hpp"
 
-#include "protocol/base64.hpp"
-#include "protocol/saslprep.hpp"
+#include "protocol/auth/base64.hpp"
+#include "protocol/auth/saslprep.hpp"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "protocol/auth/secret.hpp"
 #include "protocol/errors.hpp"
-#include "protocol/secret.hpp"
 #include "protocol/wire/wire.hpp"
 
 #include <cstddef>

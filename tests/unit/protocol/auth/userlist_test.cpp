@@ -1,6 +1,6 @@
-#include "protocol/md5_password.hpp"
-#include "protocol/saslprep.hpp"
-#include "protocol/userlist.hpp"
+#include "protocol/auth/md5_password.hpp"
+#include "protocol/auth/saslprep.hpp"
+#include "protocol/auth/userlist.hpp"
 #include "tests/unit/protocol/wire/exact_bytes.hpp"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,4 @@
-#include "protocol/base64.hpp"
+#include "protocol/auth/base64.hpp"
 
 #include <algorithm>
 

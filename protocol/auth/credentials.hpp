@@ -1,9 +1,9 @@
 #pragma once
 
+#include "protocol/auth/scram.hpp"
+#include "protocol/auth/secret.hpp"
+#include "protocol/auth/userlist.hpp"
 #include "protocol/errors.hpp"
-#include "protocol/scram.hpp"
-#include "protocol/secret.hpp"
-#include "protocol/userlist.hpp"
 #include "protocol/wire/wire.hpp"
 
 #include <cstdint>

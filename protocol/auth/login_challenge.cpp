@@ -1,6 +1,6 @@
-#include "protocol/login_challenge.hpp"
+#include "protocol/auth/login_challenge.hpp"
 
-#include "protocol/md5_password.hpp"
+#include "protocol/auth/md5_password.hpp"
 #include "protocol/wire/messages.hpp"
 
 namespace pgsluice::protocol {

@@ -1,4 +1,4 @@
-#include "protocol/md5_password.hpp"
+#include "protocol/auth/md5_password.hpp"
 
 #include <openssl/evp.h>
 

@@ -1,8 +1,8 @@
 // Both ends of a login: how a client is challenged, and how a server is answered.
 
-#include "protocol/credentials.hpp"
-#include "protocol/login_challenge.hpp"
-#include "protocol/md5_password.hpp"
+#include "protocol/auth/credentials.hpp"
+#include "protocol/auth/login_challenge.hpp"
+#include "protocol/auth/md5_password.hpp"
 #include "protocol/wire/messages.hpp"
 #include "tests/unit/protocol/wire/exact_bytes.hpp"
 

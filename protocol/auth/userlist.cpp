@@ -1,6 +1,6 @@
-#include "protocol/userlist.hpp"
+#include "protocol/auth/userlist.hpp"
 
-#include "protocol/md5_password.hpp"
+#include "protocol/auth/md5_password.hpp"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/secret.hpp"
+#include "protocol/auth/secret.hpp"
 
 #include <string_view>
 

@@ -1,4 +1,4 @@
-#include "protocol/saslprep.hpp"
+#include "protocol/auth/saslprep.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
-#include "protocol/credentials.hpp"
+#include "protocol/auth/credentials.hpp"
 
-#include "protocol/md5_password.hpp"
+#include "protocol/auth/md5_password.hpp"
 #include "protocol/wire/messages.hpp"
 
 namespace pgsluice::protocol {

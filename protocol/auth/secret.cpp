@@ -1,4 +1,4 @@
-#include "protocol/secret.hpp"
+#include "protocol/auth/secret.hpp"
 
 #include <openssl/crypto.h>
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "protocol/credentials.hpp"
+#include "protocol/auth/credentials.hpp"
+#include "protocol/auth/scram.hpp"
+#include "protocol/auth/userlist.hpp"
 #include "protocol/errors.hpp"
-#include "protocol/scram.hpp"
-#include "protocol/userlist.hpp"
 #include "protocol/wire/wire.hpp"
 
 #include <array>
