@@ -1,6 +1,6 @@
 #include "protocol/console_dialogue.hpp"
 
-#include "protocol/sql_lexer.hpp"
+#include "protocol/sql/sql_lexer.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "protocol/wire/messages.hpp"
 

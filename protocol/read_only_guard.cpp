@@ -20,7 +20,7 @@
 
 #include "protocol/read_only_guard.hpp"
 
-#include "protocol/sql_lexer.hpp"
+#include "protocol/sql/sql_lexer.hpp"
 #include "protocol/wire/messages.hpp"
 
 #include <utility>

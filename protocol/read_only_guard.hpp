@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/statement_kind.hpp"
+#include "protocol/sql/statement_kind.hpp"
 #include "protocol/unnamed_statement.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "protocol/wire/wire.hpp"

@@ -1,6 +1,6 @@
 #include "protocol/unnamed_statement.hpp"
 
-#include "protocol/sql_text.hpp"
+#include "protocol/sql/sql_text.hpp"
 
 namespace pgsluice::protocol {
 

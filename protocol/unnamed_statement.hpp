@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/statement_kind.hpp"
+#include "protocol/sql/statement_kind.hpp"
 #include "protocol/wire/messages.hpp"
 
 #include <cstddef>

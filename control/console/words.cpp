@@ -1,6 +1,6 @@
 #include "control/console/words.hpp"
 
-#include "protocol/sql_lexer.hpp"
+#include "protocol/sql/sql_lexer.hpp"
 
 #include <algorithm>
 #include <optional>

@@ -4,7 +4,7 @@
 
 #include "proxy/image/sql_prepare.hpp"
 
-#include "protocol/sql_text.hpp"
+#include "protocol/sql/sql_text.hpp"
 
 #include <pg_query.h>
 

@@ -1,6 +1,6 @@
 #include "proxy/relay/statement_tap.hpp"
 
-#include "protocol/sql_scan.hpp"
+#include "protocol/sql/sql_scan.hpp"
 #include "protocol/wire/messages.hpp"
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // Any text is cut into tokens that stand in it in order, and into statements that do; reading a
 // statement comes to the same however its memory ends.
 
-#include "protocol/sql_lexer.hpp"
-#include "protocol/statement_kind.hpp"
+#include "protocol/sql/sql_lexer.hpp"
+#include "protocol/sql/statement_kind.hpp"
 #include "tests/fuzz/input.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,6 +1,6 @@
 // Any text may be scanned; every name found is one that could be asked for.
 
-#include "protocol/sql_scan.hpp"
+#include "protocol/sql/sql_scan.hpp"
 #include "tests/fuzz/input.hpp"
 
 namespace {

@@ -1,10 +1,10 @@
 // What a statement is, from its words. The first ones tell the kind; the names of functions that
 // write where no read-only transaction stops them are looked for in all of it.
 
-#include "protocol/statement_kind.hpp"
+#include "protocol/sql/statement_kind.hpp"
 
-#include "protocol/sql_lexer.hpp"
-#include "protocol/sql_text.hpp"
+#include "protocol/sql/sql_lexer.hpp"
+#include "protocol/sql/sql_text.hpp"
 
 #include <algorithm>
 #include <array>

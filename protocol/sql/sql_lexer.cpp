@@ -1,9 +1,9 @@
 // The tokens of PostgreSQL's scanner (parser/scan.l) as far as anybody here has to tell them apart:
 // what is a word, and what only looks like one inside a string, an identifier or a comment.
 
-#include "protocol/sql_lexer.hpp"
+#include "protocol/sql/sql_lexer.hpp"
 
-#include "protocol/sql_text.hpp"
+#include "protocol/sql/sql_text.hpp"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "protocol/statement_kind.hpp"
+#include "protocol/sql/statement_kind.hpp"
 
 #include <gmock/gmock.h>
 

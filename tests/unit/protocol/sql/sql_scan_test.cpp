@@ -1,4 +1,4 @@
-#include "protocol/sql_scan.hpp"
+#include "protocol/sql/sql_scan.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

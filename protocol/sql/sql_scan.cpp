@@ -3,9 +3,9 @@
 // that a client encoding or standard_conforming_strings could put out of step. What follows a word
 // is looked into through a window, so that no text makes the pass quadratic.
 
-#include "protocol/sql_scan.hpp"
+#include "protocol/sql/sql_scan.hpp"
 
-#include "protocol/sql_text.hpp"
+#include "protocol/sql/sql_text.hpp"
 
 #include <algorithm>
 #include <array>
