@@ -2,7 +2,7 @@
 // order from both sides; and an arbitrary client in front of the model server of the unit tests,
 // arbitrarily interleaved, where a boundary may only be claimed when the server owes nothing.
 
-#include "protocol/session_state.hpp"
+#include "protocol/conversation/session_state.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "tests/fuzz/input.hpp"
 #include "tests/unit/protocol/model_server.hpp"

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/session_state.hpp"
+#include "protocol/conversation/session_state.hpp"
 #include "protocol/wire/frame.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "protocol/wire/wire.hpp"

@@ -1,7 +1,7 @@
-#include "protocol/session_state.hpp"
+#include "protocol/conversation/session_state.hpp"
 #include "protocol/wire/frame.hpp"
-#include "tests/unit/protocol/conversation.hpp"
-#include "tests/unit/protocol/golden_conversations.hpp"
+#include "tests/unit/protocol/conversation/conversation.hpp"
+#include "tests/unit/protocol/conversation/golden_conversations.hpp"
 
 #include <gmock/gmock.h>
 

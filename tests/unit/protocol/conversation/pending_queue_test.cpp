@@ -1,4 +1,4 @@
-#include "protocol/pending_queue.hpp"
+#include "protocol/conversation/pending_queue.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
-#include "protocol/session_state.hpp"
-#include "tests/unit/protocol/conversation.hpp"
-#include "tests/unit/protocol/golden_conversations.hpp"
+#include "protocol/conversation/session_state.hpp"
+#include "tests/unit/protocol/conversation/conversation.hpp"
+#include "tests/unit/protocol/conversation/golden_conversations.hpp"
 
 #include <gmock/gmock.h>
 

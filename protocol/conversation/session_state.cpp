@@ -12,7 +12,7 @@
 // swallowed are `doubtful` then: each may still be answered. The next request that has more of an
 // answer than ReadyForQuery settles it, because that answer comes behind all doubtful ones.
 
-#include "protocol/session_state.hpp"
+#include "protocol/conversation/session_state.hpp"
 
 #include "protocol/wire/message_types.hpp"
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/pending_queue.hpp"
+#include "protocol/conversation/pending_queue.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -3,7 +3,7 @@
 // boundary when the model owes nothing. A client that plays by the rules gets its boundary back
 // whenever everything is answered; one that does not must only never get a false one.
 
-#include "protocol/session_state.hpp"
+#include "protocol/conversation/session_state.hpp"
 #include "tests/unit/protocol/model_server.hpp"
 
 #include <gtest/gtest.h>
