@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/conversation/session_state.hpp"
-#include "protocol/read_only_guard.hpp"
+#include "protocol/guard/read_only_guard.hpp"
 #include "protocol/wire/frame.hpp"
 #include "proxy/model/stats.hpp"
 #include "proxy/net/stream.hpp"

@@ -1,7 +1,7 @@
 // Whatever client and server say in whatever order, the guard answers with whole messages, and what
 // it tells the client is whole messages.
 
-#include "protocol/read_only_guard.hpp"
+#include "protocol/guard/read_only_guard.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "tests/fuzz/input.hpp"
 

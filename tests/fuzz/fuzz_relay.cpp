@@ -9,7 +9,7 @@
 #include "tests/fuzz/input.hpp"
 #include "tests/fuzz/memory_socket.hpp"
 #include "tests/fuzz/relay_model.hpp"
-#include "tests/unit/protocol/model_server.hpp"
+#include "tests/unit/protocol/guard/model_server.hpp"
 
 #include <algorithm>
 #include <memory>

@@ -5,7 +5,7 @@
 #include "protocol/conversation/session_state.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "tests/fuzz/input.hpp"
-#include "tests/unit/protocol/model_server.hpp"
+#include "tests/unit/protocol/guard/model_server.hpp"
 
 namespace {
 

@@ -4,7 +4,7 @@
 // whenever everything is answered; one that does not must only never get a false one.
 
 #include "protocol/conversation/session_state.hpp"
-#include "tests/unit/protocol/model_server.hpp"
+#include "tests/unit/protocol/guard/model_server.hpp"
 
 #include <gtest/gtest.h>
 

@@ -18,7 +18,7 @@
 // client uses it. A name of ours lives for one pipeline. So the session's state stays the client's
 // alone.
 
-#include "protocol/read_only_guard.hpp"
+#include "protocol/guard/read_only_guard.hpp"
 
 #include "protocol/sql/sql_lexer.hpp"
 #include "protocol/wire/messages.hpp"

@@ -1,4 +1,4 @@
-#include "tests/unit/protocol/guarded.hpp"
+#include "tests/unit/protocol/guard/guarded.hpp"
 
 #include <gtest/gtest.h>
 

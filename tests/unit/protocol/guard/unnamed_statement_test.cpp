@@ -1,5 +1,5 @@
 // The client's unnamed statement, whose place the guard borrows.
-#include "tests/unit/protocol/guarded.hpp"
+#include "tests/unit/protocol/guard/guarded.hpp"
 
 #include <gtest/gtest.h>
 

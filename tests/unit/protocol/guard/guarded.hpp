@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/read_only_guard.hpp"
+#include "protocol/guard/read_only_guard.hpp"
 #include "protocol/wire/messages.hpp"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-#include "protocol/unnamed_statement.hpp"
+#include "protocol/guard/unnamed_statement.hpp"
 
 #include "protocol/sql/sql_text.hpp"
 

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "protocol/guard/unnamed_statement.hpp"
 #include "protocol/sql/statement_kind.hpp"
-#include "protocol/unnamed_statement.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "protocol/wire/wire.hpp"
 

@@ -1,6 +1,6 @@
 // The statements of ours that the guard puts in between; why is told in read_only_guard.cpp.
 
-#include "protocol/read_only_guard.hpp"
+#include "protocol/guard/read_only_guard.hpp"
 #include "protocol/wire/messages.hpp"
 
 #include <utility>

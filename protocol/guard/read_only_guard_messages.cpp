@@ -1,6 +1,6 @@
 // What the guard makes of each message of the client; why is told in read_only_guard.cpp.
 
-#include "protocol/read_only_guard.hpp"
+#include "protocol/guard/read_only_guard.hpp"
 #include "protocol/wire/messages.hpp"
 
 #include <algorithm>
