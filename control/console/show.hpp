@@ -3,7 +3,7 @@
 #include "control/commands/request.hpp"
 #include "control/config/config.hpp"
 #include "control/metrics/traffic_averages.hpp"
-#include "protocol/console_answer.hpp"
+#include "protocol/console/console_answer.hpp"
 #include "proxy/model/session_info.hpp"
 
 #include <boost/json/array.hpp>

@@ -3,7 +3,7 @@
 //
 //   may_ask -> prove_client -> welcome -> greeting -> converse
 
-#include "protocol/console_dialogue.hpp"
+#include "protocol/console/console_dialogue.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "protocol/wire/messages.hpp"
 #include "proxy/engine/shard.hpp"

@@ -1,7 +1,7 @@
 // Whatever a client of the console sends, in whatever pieces, is answered with whole messages, and
 // the same bytes get the same answers however they are cut.
 
-#include "protocol/console_dialogue.hpp"
+#include "protocol/console/console_dialogue.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "tests/fuzz/input.hpp"
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "protocol/console_answer.hpp"
+#include "protocol/console/console_answer.hpp"
 #include "protocol/wire/wire.hpp"
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-#include "protocol/console_dialogue.hpp"
+#include "protocol/console/console_dialogue.hpp"
 
 #include "protocol/sql/sql_lexer.hpp"
 #include "protocol/wire/message_types.hpp"

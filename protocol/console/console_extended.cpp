@@ -1,5 +1,5 @@
 // The extended half of console_dialogue: prepared statements and portals.
-#include "protocol/console_dialogue.hpp"
+#include "protocol/console/console_dialogue.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "protocol/wire/messages.hpp"
 

@@ -1,5 +1,5 @@
 // A client's whole conversation with a console, as bytes in and messages out.
-#include "protocol/console_dialogue.hpp"
+#include "protocol/console/console_dialogue.hpp"
 #include "protocol/wire/messages.hpp"
 #include "tests/unit/protocol/wire/exact_bytes.hpp"
 

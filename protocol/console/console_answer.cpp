@@ -1,4 +1,4 @@
-#include "protocol/console_answer.hpp"
+#include "protocol/console/console_answer.hpp"
 
 #include "protocol/wire/message_types.hpp"
 #include "protocol/wire/wire.hpp"
