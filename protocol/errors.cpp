@@ -1,3 +1,5 @@
+// What a broken promise does: a failed result that is used as a value, a failed assertion.
+
 #include "protocol/errors.hpp"
 
 #include <cstdio>

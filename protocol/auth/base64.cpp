@@ -1,3 +1,5 @@
+// Encoding and strict decoding; only the canonical form of a text is accepted.
+
 #include "protocol/auth/base64.hpp"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// The client's half of a login at a server: answers each Authentication message with what is known
+// of the user, or says why it cannot.
+
 #include "protocol/auth/credentials.hpp"
 
 #include "protocol/auth/md5_password.hpp"

@@ -1,3 +1,6 @@
+// The server's half of a login: which request a client gets, and what its answers prove. The SCRAM
+// messages themselves are in scram_exchange.cpp.
+
 #include "protocol/auth/login_challenge.hpp"
 
 #include "protocol/auth/md5_password.hpp"

@@ -1,3 +1,5 @@
+// The two rounds of md5 that a password and a login take ("Start-up", section 55.2.1).
+
 #include "protocol/auth/md5_password.hpp"
 
 #include <openssl/evp.h>

@@ -1,3 +1,5 @@
+// Tables of RFC 3454 "Preparation of Internationalized Strings".
+
 #include "protocol/auth/saslprep.hpp"
 
 #include <algorithm>
@@ -5,8 +7,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-
-// Tables of RFC 3454 "Preparation of Internationalized Strings".
 
 namespace pgsluice::protocol {
 

@@ -1,3 +1,6 @@
+// Keys and verifiers (RFC 5802 section 3): HMAC and PBKDF2 by OpenSSL, and the text form that
+// pg_authid holds.
+
 #include "protocol/auth/scram.hpp"
 
 #include "protocol/auth/base64.hpp"

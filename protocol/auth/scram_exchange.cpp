@@ -1,9 +1,3 @@
-#include "protocol/auth/base64.hpp"
-#include "protocol/auth/scram.hpp"
-
-#include <algorithm>
-#include <charconv>
-
 // The messages of an exchange, RFC 5802 section 7. Client and server are PostgreSQL's in what they
 // accept and how they refuse; auth-scram.c of the server is where the texts come from.
 //
@@ -11,6 +5,12 @@
 //   server-first  = "r=" nonce ",s=" salt ",i=" iterations *("," extension)
 //   client-final  = without-proof ",p=" proof        without-proof = "c=" cbind ",r=" nonce *(…)
 //   server-final  = "v=" signature | "e=" error
+
+#include "protocol/auth/base64.hpp"
+#include "protocol/auth/scram.hpp"
+
+#include <algorithm>
+#include <charconv>
 
 namespace pgsluice::protocol {
 

@@ -1,3 +1,5 @@
+// Wiping and comparing by OpenSSL's own functions, which no compiler optimises away.
+
 #include "protocol/auth/secret.hpp"
 
 #include <openssl/crypto.h>

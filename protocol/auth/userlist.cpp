@@ -1,3 +1,6 @@
+// Reading of userlist.txt, and the secrets that are made up for users that nobody knows, so that a
+// login does not tell whether a user exists.
+
 #include "protocol/auth/userlist.hpp"
 
 #include "protocol/auth/md5_password.hpp"

@@ -1,3 +1,5 @@
+// Rows as DataRow messages, in text and in binary (numeric by the server's base-10000 digits).
+
 #include "protocol/console/console_answer.hpp"
 
 #include "protocol/wire/message_types.hpp"

@@ -1,3 +1,6 @@
+// Messages of the client, one statement at a time, and the order of the answers. Errors skip to
+// Sync in the extended protocol (console_extended.cpp), and end the query string in the simple one.
+
 #include "protocol/console/console_dialogue.hpp"
 
 #include "protocol/sql/sql_lexer.hpp"

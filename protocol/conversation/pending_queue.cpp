@@ -1,3 +1,5 @@
+// Two bits an item: up to 32 items in one word, all of them in a vector of words once there were more.
+
 #include "protocol/conversation/pending_queue.hpp"
 
 #include "protocol/errors.hpp"

@@ -1,3 +1,5 @@
+// How the client's unnamed statement is remembered, and when it must be parsed again.
+
 #include "protocol/guard/unnamed_statement.hpp"
 
 #include "protocol/sql/sql_text.hpp"

@@ -1,8 +1,8 @@
-#include "protocol/wire/messages.hpp"
-#include "protocol/wire/startup.hpp"
-
 // The decoding half of messages.hpp. Reads of one message are done together and checked together:
 // a failed read fails all later ones, and at_end() refuses what is left over.
+
+#include "protocol/wire/messages.hpp"
+#include "protocol/wire/startup.hpp"
 
 namespace pgsluice::protocol {
 

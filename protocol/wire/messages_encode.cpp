@@ -1,8 +1,8 @@
+// The encoding half of messages.hpp, backends' messages first.
+
 #include "protocol/wire/messages.hpp"
 
 #include <limits>
-
-// The encoding half of messages.hpp, backends' messages first.
 
 namespace pgsluice::protocol {
 

@@ -1,11 +1,11 @@
+// Mirrors ProcessStartupPacket() of the server: same limits, same order of checks, same texts. The
+// one known difference: the server does not look whether the last byte really is NUL, we do.
+
 #include "protocol/wire/startup.hpp"
 
 #include "protocol/wire/message_types.hpp"
 
 #include <algorithm>
-
-// Mirrors ProcessStartupPacket() of the server: same limits, same order of checks, same texts. The
-// one known difference: the server does not look whether the last byte really is NUL, we do.
 
 namespace pgsluice::protocol {
 

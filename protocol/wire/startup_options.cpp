@@ -1,7 +1,7 @@
-#include "protocol/wire/startup_options.hpp"
-
 // The `options` start-up parameter: split into words as the server's pg_split_opts() does, then
 // read as process_postgres_switches() reads them. Only settings matter here.
+
+#include "protocol/wire/startup_options.hpp"
 
 namespace pgsluice::protocol {
 
