@@ -36,6 +36,9 @@ inline constexpr std::string_view invalid_password = "28P01";
 inline constexpr std::string_view invalid_authorization = "28000";
 inline constexpr std::string_view feature_not_supported = "0A000";
 inline constexpr std::string_view internal_error = "XX000";
+inline constexpr std::string_view active_sql_transaction = "25001";
+inline constexpr std::string_view invalid_transaction_termination = "2D000";
+inline constexpr std::string_view syntax_error = "42601";
 }  // namespace sqlstate
 
 [[noreturn]] void assertion_failed(const char* condition, const char* file, int line) noexcept;

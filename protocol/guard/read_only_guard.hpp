@@ -1,5 +1,7 @@
 #pragma once
 
+#include "protocol/guard/known_statements.hpp"
+#include "protocol/guard/rewording.hpp"
 #include "protocol/guard/unnamed_statement.hpp"
 #include "protocol/sql/statement_kind.hpp"
 #include "protocol/wire/message_types.hpp"
@@ -13,12 +15,6 @@
 #include <vector>
 
 namespace pgsluice::protocol {
-
-/// What a refused client is told.
-struct guard_words {
-    std::string service;                              ///< for the hint
-    std::string_view end = "sluicectl readonly off";  ///< the command that lets writes in again
-};
 
 /// Forced read-only for one session, between its client and its server. Sits at whole messages and
 /// has the *server* keep the promise: no statement of the client runs but in a transaction that is
@@ -41,13 +37,15 @@ public:
     read_only_guard(guard_words words, text_rules rules);
 
     /// A named prepared statement that exists already.
-    void knows(std::string_view statement, std::string_view text);
+    void knows(std::string_view statement, std::string_view text) {
+        statements_.add(statement, text);
+    }
     /// The client's unnamed statement, which has come of a Parse message with this body.
     void knows_unnamed(byte_view parse_body);
     /// It has one that nobody knows the text of: it cannot be run.
     void distrusts_unnamed();
     /// There may be prepared statements besides those: they cannot be run.
-    void is_told_nothing() noexcept { is_blind_ = true; }
+    void is_told_nothing() noexcept { statements_.distrust_others(); }
     /// standard_conforming_strings or client_encoding has changed.
     void read_by(text_rules rules);
 
@@ -65,9 +63,9 @@ public:
     const std::string& replacement() const noexcept { return replacement_; }
 
     /// One of ours is where the client's unnamed statement belongs.
-    bool has_taken_unnamed() const noexcept { return is_taken_; }
+    bool has_taken_unnamed() const noexcept { return unnamed_.is_taken; }
     /// The body of the Parse message that brings the client's back; empty if it has none.
-    const std::string& unnamed_parse() const noexcept { return unnamed_.parse; }
+    const std::string& unnamed_parse() const noexcept { return unnamed_.now.parse; }
 
 private:
     /// A prepared statement of ours, for a few messages. Begins as script.hpp's names of ours do.
@@ -113,11 +111,8 @@ private:
     // what the server answers
     reply on_answer(char type, byte_view body);
     reply on_error(byte_view body);
-    reply reworded(byte_view body, const answer* failed);
     reply on_ready(byte_view body);
-    void settle_unnamed(const answer* failed);
     void on_tag(std::string_view tag, statement_kind kind);
-    void go_on();
 
     // what is put in between
     bool ensure(statement_kind kind, bool pins_itself = false, behind what = behind::other);
@@ -128,46 +123,54 @@ private:
     void pin(behind what);
     void close_ours(char kind = 'S');
     void roll_back();
-    reply finish();
 
-    bool is_decided_by_sync(statement_kind kind) const noexcept;
     const statement_reading* find(std::string_view name) const;
-    void forget(const std::string& name);
-    statement_reading read(std::string_view text) const;
-    bool runs_denied(std::string_view text) const;
-    std::string hint() const;
 
+    /// The transaction block on the server.
+    struct block_state {
+        bool is_open = false;     ///< as far as known
+        bool is_clients = false;  ///< and the client knows of it
+        bool is_pinned = false;   ///< and nothing was run in it since it was made sure of
+        bool was_run = false;     ///< something was run since the last ReadyForQuery
+        bool has_failed = false;  ///< a block of the client's that waits for its ROLLBACK
+
+        /// If nothing but a Sync follows such a statement, it can follow at once: ReadyForQuery
+        /// tells what has become of the block. A block of ours would need a COMMIT in between, or
+        /// none.
+        bool lets_sync_decide(statement_kind kind) const noexcept {
+            return is_exact(kind) && (!is_open || is_clients);
+        }
+    };
+    /// The unnamed statement on the server, whose place the client and the guard share.
+    struct unnamed_state {
+        unnamed_statement now{};       ///< the client's, when all that was sent has run
+        unnamed_statement answered{};  ///< the client's, as far as the server has answered
+        bool is_taken = false;         ///< see has_taken_unnamed()
+        bool is_reused = false;        ///< the client's is, without being parsed again
+        bool is_parsed = false;        ///< it has been parsed since the last ReadyForQuery
+        bool leaves_none = false;      ///< the client could be in doubt whether there is one
+
+        /// An error: nothing has run behind what failed, so what was answered is there.
+        void fall_back() noexcept;
+    };
     guard_words words_;
-    text_rules rules_;
     std::string to_server_;
     std::string replacement_;
-    std::deque<answer> answers_;  ///< that are still to come, in order
-    std::map<std::string, statement_reading, std::less<>>
-        statements_;  ///< those with a name that are not `other`
+    std::deque<answer> answers_;   ///< that are still to come, in order
+    known_statements statements_;  ///< the client's, by name
     std::map<std::string, statement_kind, std::less<>> portals_;
-    unnamed_statement unnamed_;            ///< the client's, when all that was sent has run
-    unnamed_statement unnamed_answered_;   ///< the client's, as far as the server has answered
+    unnamed_state unnamed_;
+    block_state block_;
     std::string query_;                    ///< whose parts are being run
     std::vector<std::string_view> parts_;  ///< of it, last one first
     std::string call_;                     ///< body of a FunctionCall that waits for its block
     std::string denied_what_;              ///< of the denial under way
     wait wait_ = wait::no;
     bool in_query_ = false;     ///< between a Query and its ReadyForQuery
-    bool is_block_ = false;     ///< a transaction block is open, as far as known
-    bool is_clients_ = false;   ///< and the client knows of it
-    bool is_pinned_ = false;    ///< and nothing was run in it since it was made sure of
-    bool was_run_ = false;      ///< something was run since the last ReadyForQuery
-    bool has_failed_ = false;   ///< a block of the client's that waits for its ROLLBACK
     bool is_skipping_ = false;  ///< up to the client's Sync
     bool in_copy_ = false;
-    bool is_blind_ = false;  ///< statements_ lacks some that could be dangerous; then others are in
-    bool knows_denied_ = false;  ///< statements_ has one that is denied
-    bool is_taken_ = false;      ///< see has_taken_unnamed()
-    bool is_reused_ = false;     ///< the client's unnamed statement is, without being parsed again
-    bool is_parsed_ = false;     ///< it has been parsed since the last ReadyForQuery
-    bool is_name_left_ = true;   ///< private_name may be there
-    bool leaves_none_ = false;   ///< others could be in doubt whether there is an unnamed statement
-    bool may_resume_ = false;    ///< the client's unnamed portal may have rows left
+    bool is_name_left_ = true;  ///< private_name may be there
+    bool may_resume_ = false;   ///< the client's unnamed portal may have rows left
     bool flush_due_ = false;
 };
 

@@ -79,8 +79,8 @@ bool read_only_guard::on_copy(char type, byte_view body) {
 void read_only_guard::on_query(byte_view body) {
     in_query_ = true;
     may_resume_ = false;
-    unnamed_ = {};
-    unnamed_answered_ = {};
+    unnamed_.now = {};
+    unnamed_.answered = {};
     const auto text = decode_query(body);
     if (!text) {
         deny(malformed);
@@ -88,7 +88,7 @@ void read_only_guard::on_query(byte_view body) {
         return;
     }
     query_ = *text;
-    parts_ = split_statements(query_, rules_);
+    parts_ = split_statements(query_, statements_.rules());
     std::reverse(parts_.begin(), parts_.end());
     run_parts();
 }
@@ -105,9 +105,9 @@ void read_only_guard::run_parts() {
 }
 
 void read_only_guard::run_part(std::string_view text) {
-    statement_reading reading = read(text);
+    statement_reading reading = statements_.read(text);
     if (reading.kind == statement_kind::discard_all &&
-        (is_block_ || text.size() != query_.size())) {
+        (block_.is_open || text.size() != query_.size())) {
         reading = {};  // the server refuses it there
     }
     if (reading.kind == statement_kind::denied) {
@@ -117,7 +117,7 @@ void read_only_guard::run_part(std::string_view text) {
     }
     const bool is_other = reading.kind == statement_kind::other;
     ensure(reading.kind, is_other && takes_snapshot(text));
-    is_taken_ = true;
+    unnamed_.is_taken = true;
     encode_parse(to_server_, "", reading.text.empty() ? text : std::string_view(reading.text));
     encode_bind(to_server_, {});
     encode_describe(to_server_, {'P', ""});
@@ -126,18 +126,12 @@ void read_only_guard::run_part(std::string_view text) {
     expect(asked::bind, whose::query);
     expect(asked::describe, whose::query);
     expect(asked::execute, whose::query, reading.kind);
-    was_run_ = true;
-    is_pinned_ = false;
-    has_failed_ = false;
-    if (!is_other && !(parts_.empty() && is_decided_by_sync(reading.kind))) {
+    block_.was_run = true;
+    block_.is_pinned = false;
+    block_.has_failed = false;
+    if (!is_other && !(parts_.empty() && block_.lets_sync_decide(reading.kind))) {
         wait_for_answers();
     }
-}
-
-/// If nothing but a Sync follows, it can follow at once: ReadyForQuery tells what has become of the
-/// block. A block of ours would need a COMMIT in between, or none.
-bool read_only_guard::is_decided_by_sync(statement_kind kind) const noexcept {
-    return is_exact(kind) && (!is_block_ || is_clients_);
 }
 
 void read_only_guard::on_parse(byte_view body) {
@@ -147,7 +141,7 @@ void read_only_guard::on_parse(byte_view body) {
         return;
     }
     const std::string name(message->statement);
-    statement_reading reading = read(message->query);
+    statement_reading reading = statements_.read(message->query);
     if (reading.kind == statement_kind::denied) {
         deny(reading.denied_what);
         return;
@@ -158,13 +152,13 @@ void read_only_guard::on_parse(byte_view body) {
     expect(asked::parse, whose::client, kind);
     answers_.back().name = name;
     if (name.empty()) {
-        unnamed_ = unnamed_statement::of(body, *message, reading);
-        answers_.back().unnamed = unnamed_;
-        is_taken_ = false;
-        is_reused_ = false;
-        is_parsed_ = true;
+        unnamed_.now = unnamed_statement::of(body, *message, reading);
+        answers_.back().unnamed = unnamed_.now;
+        unnamed_.is_taken = false;
+        unnamed_.is_reused = false;
+        unnamed_.is_parsed = true;
     } else if (kind != statement_kind::other) {
-        statements_.insert_or_assign(name, std::move(reading));
+        statements_.put(name, std::move(reading));
     } else if (find(name) != nullptr) {
         wait_for_answers();  // which of the two it is, the answer tells
     }
@@ -174,20 +168,22 @@ void read_only_guard::on_parse(byte_view body) {
 /// To bind it takes the snapshot as parsing it does. False when it is denied.
 bool read_only_guard::prepare_unnamed(statement_kind kind, bool is_bind) {
     using state = unnamed_statement::state;
-    const bool can_return = unnamed_.what == state::known && (unnamed_.is_plain || !was_run_);
-    const bool pins_itself = unnamed_.takes_snapshot && (is_taken_ ? can_return : is_bind);
+    const bool can_return =
+        unnamed_.now.what == state::known && (unnamed_.now.is_plain || !block_.was_run);
+    const bool pins_itself =
+        unnamed_.now.takes_snapshot && (unnamed_.is_taken ? can_return : is_bind);
     ensure(kind, pins_itself, behind::unnamed);
-    is_reused_ = is_reused_ || is_taken_ || !is_parsed_;
-    if (!is_taken_) {
+    unnamed_.is_reused = unnamed_.is_reused || unnamed_.is_taken || !unnamed_.is_parsed;
+    if (!unnamed_.is_taken) {
         return true;
     }
-    if (unnamed_.what == state::known && !can_return) {
+    if (unnamed_.now.what == state::known && !can_return) {
         deny("a statement prepared before settings that may have changed its meaning");
         return false;
     }
-    is_taken_ = false;
+    unnamed_.is_taken = false;
     if (can_return) {
-        forward(frontend::Parse, as_bytes(unnamed_.parse));
+        forward(frontend::Parse, as_bytes(unnamed_.now.parse));
         expect(asked::parse, whose::ours);
     } else {
         encode_close(to_server_, {'S', ""});
@@ -209,7 +205,8 @@ void read_only_guard::on_bind(byte_view body) {
     }
     const statement_kind kind = known == nullptr ? statement_kind::other : known->kind;
     const std::string portal(message->portal);
-    const bool is_replaced = is_exact(kind) && !(kind == statement_kind::discard_all && is_block_);
+    const bool is_replaced =
+        is_exact(kind) && !(kind == statement_kind::discard_all && block_.is_open);
     if (is_replaced) {
         // The name could stand for something else by now; the text is what it says.
         const std::string_view name = name_of_ours(behind::other);
@@ -262,18 +259,18 @@ void read_only_guard::on_execute(byte_view body) {
     ensure(kind);
     forward(frontend::Execute, body);
     expect(asked::execute, whose::client, kind);
-    is_pinned_ = false;
-    has_failed_ = false;
+    block_.is_pinned = false;
+    block_.has_failed = false;
     may_resume_ = may_resume_ || (has_limit && portal.empty());
-    if (kind == statement_kind::begin && !is_block_) {
-        is_block_ = true;  // or nothing of what follows will run: the text was our own
-        is_clients_ = true;
+    if (kind == statement_kind::begin && !block_.is_open) {
+        block_.is_open = true;  // or nothing of what follows will run: the text was our own
+        block_.is_clients = true;
         return;
     }
-    was_run_ = true;
+    block_.was_run = true;
     if (kind != statement_kind::other) {
         wait_for_answers();
-        wait_ = is_decided_by_sync(kind) ? wait::answers_or_sync : wait::answers;
+        wait_ = block_.lets_sync_decide(kind) ? wait::answers_or_sync : wait::answers;
     }
 }
 
@@ -285,8 +282,8 @@ void read_only_guard::on_close(byte_view body) {
         answers_.back().name = message->name;
         answers_.back().is_statement = true;
         if (message->name.empty()) {
-            unnamed_ = {};
-            is_taken_ = false;
+            unnamed_.now = {};
+            unnamed_.is_taken = false;
         }
     }
 }
@@ -297,7 +294,7 @@ void read_only_guard::on_function(byte_view body) {
     if (body.size() < 4 || is_large_object_writer(load_u32(body.data()))) {
         deny(body.size() < 4 ? malformed : "a function that writes large objects");
         sync(whose::query, then::tell_client);
-    } else if (has_failed_) {
+    } else if (block_.has_failed) {
         forward(frontend::FunctionCall, body);
         expect(asked::function, whose::client);
         wait_ = wait::ready;
@@ -309,16 +306,17 @@ void read_only_guard::on_function(byte_view body) {
 }
 
 void read_only_guard::sync(whose for_whom, then next) {
-    const bool is_ours = is_block_ && !is_clients_ && !is_skipping_;
+    const bool is_ours = block_.is_open && !block_.is_clients && !is_skipping_;
     if (is_ours && next == then::tell_client) {
         run_ours("COMMIT", whose::ours, behind::sync);
     }
     flush_due_ = false;
-    const bool has_none = unnamed_.what == unnamed_statement::state::none;
-    if (leaves_none_ && is_taken_ && has_none && !is_skipping_ && next != then::call_function) {
+    const bool has_none = unnamed_.now.what == unnamed_statement::state::none;
+    if (unnamed_.leaves_none && unnamed_.is_taken && has_none && !is_skipping_ &&
+        next != then::call_function) {
         encode_close(to_server_, {'S', ""});
         expect(asked::close, whose::ours);
-        is_taken_ = false;
+        unnamed_.is_taken = false;
     }
     encode_sync(to_server_);
     expect(asked::sync, for_whom);

@@ -26,12 +26,12 @@ void read_only_guard::close_ours(char kind) {
 /// stay. Parsing that again costs more than a name does.
 std::string_view read_only_guard::name_of_ours(behind what) {
     using state = unnamed_statement::state;
-    const bool is_there = !is_taken_ && unnamed_.what == state::known;
-    const bool is_needed = what == behind::unnamed || (what == behind::sync && is_reused_);
-    const bool can_return = unnamed_.is_plain || !was_run_ || what == behind::sync;
-    if (unnamed_.what != state::stays && !(is_there && (is_needed || !can_return))) {
-        is_taken_ = true;
-        is_reused_ = false;
+    const bool is_there = !unnamed_.is_taken && unnamed_.now.what == state::known;
+    const bool is_needed = what == behind::unnamed || (what == behind::sync && unnamed_.is_reused);
+    const bool can_return = unnamed_.now.is_plain || !block_.was_run || what == behind::sync;
+    if (unnamed_.now.what != state::stays && !(is_there && (is_needed || !can_return))) {
+        unnamed_.is_taken = true;
+        unnamed_.is_reused = false;
         return {};
     }
     if (std::exchange(is_name_left_, false)) {
@@ -76,20 +76,20 @@ void read_only_guard::pin(behind what) {
 /// to take the snapshot, which it does where `pins_itself`.
 bool read_only_guard::ensure(statement_kind kind, bool pins_itself, behind what) {
     // A failed block takes nothing but its end; the exact ones are our own texts.
-    if (is_exact(kind) || has_failed_ || is_pinned_) {
+    if (is_exact(kind) || block_.has_failed || block_.is_pinned) {
         return false;
     }
-    if (!is_block_) {
+    if (!block_.is_open) {
         run_ours(begin_text, whose::ours, what);
-        is_block_ = true;
-        is_clients_ = false;
-    } else if (was_run_) {
+        block_.is_open = true;
+        block_.is_clients = false;
+    } else if (block_.was_run) {
         run_ours(again_text, whose::ours, what);  // also right where the block has ended unseen
     }
     if (!pins_itself) {
         pin(what);
     }
-    is_pinned_ = true;
+    block_.is_pinned = true;
     return pins_itself;
 }
 
@@ -116,7 +116,7 @@ std::string read_only_guard::take_to_server() {
 }
 
 void read_only_guard::roll_back() {
-    is_block_ = false;
+    block_.is_open = false;
     run_ours("ROLLBACK");
     sync(whose::ours, then::end_block);
 }
