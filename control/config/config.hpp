@@ -6,6 +6,7 @@
 #include "protocol/auth/credentials.hpp"
 #include "protocol/errors.hpp"
 #include "protocol/wire/proxy_header.hpp"
+#include "proxy/model/route.hpp"
 #include "proxy/model/service_settings.hpp"
 #include "proxy/net/tls_context.hpp"
 

@@ -4,6 +4,7 @@
 #include "control/config/rows.hpp"
 #include "control/config/values.hpp"
 #include "proxy/access/address_set.hpp"
+#include "proxy/access/admission.hpp"
 
 namespace pgsluice::control {
 

@@ -2,6 +2,7 @@
 #include "control/commands/request.hpp"
 #include "control/config/rows.hpp"
 #include "proxy/access/address_set.hpp"
+#include "proxy/access/admission.hpp"
 
 namespace pgsluice::control {
 namespace {

@@ -5,8 +5,8 @@
 #include "control/config/console_rules.hpp"
 #include "control/config/user_files.hpp"
 #include "proxy/access/address_set.hpp"
-#include "proxy/engine/engine.hpp"
 #include "proxy/model/operator_console.hpp"
+#include "proxy/net/resolve.hpp"
 
 #include <cstdlib>
 

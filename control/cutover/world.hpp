@@ -2,7 +2,11 @@
 
 #include "control/base/deadline.hpp"
 #include "control/records/cutover.hpp"
-#include "proxy/access/address_set.hpp"
+#include "proxy/access/admission.hpp"
+#include "proxy/model/farewell.hpp"
+#include "proxy/model/move_order.hpp"
+#include "proxy/model/service_progress.hpp"
+#include "proxy/model/service_settings.hpp"
 #include "proxy/model/session_info.hpp"
 #include "proxy/model/stats.hpp"
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/config/config.hpp"
-#include "proxy/engine/engine.hpp"
+#include "proxy/net/resolve.hpp"
 
 #include <chrono>
 #include <condition_variable>

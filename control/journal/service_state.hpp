@@ -6,7 +6,7 @@
 #include "control/records/read_only.hpp"
 #include "control/stages/plan.hpp"
 #include "protocol/errors.hpp"
-#include "proxy/access/address_set.hpp"
+#include "proxy/access/admission.hpp"
 
 #include <cstdint>
 #include <map>

@@ -2,6 +2,7 @@
 
 #include "control/commands/request.hpp"
 #include "proxy/access/address_set.hpp"
+#include "proxy/access/admission.hpp"
 
 #include <boost/json/object.hpp>
 

@@ -3,6 +3,7 @@
 #include "control/commands/request.hpp"
 #include "control/config/config.hpp"
 #include "proxy/access/address_set.hpp"
+#include "proxy/model/canary_route.hpp"
 
 #include <boost/json/object.hpp>
 

@@ -3,7 +3,7 @@
 #include "control/config/check_level.hpp"
 #include "control/records/fence.hpp"
 #include "protocol/errors.hpp"
-#include "proxy/access/address_set.hpp"
+#include "proxy/access/admission.hpp"
 
 #include <boost/system/result.hpp>
 

@@ -2,6 +2,7 @@
 
 #include "control/config/config.hpp"
 #include "proxy/access/address_set.hpp"
+#include "proxy/access/admission.hpp"
 
 #include <chrono>
 #include <cstdint>

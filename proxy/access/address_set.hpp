@@ -1,7 +1,7 @@
 #pragma once
 
 #include "protocol/errors.hpp"
-#include "proxy/model/service_settings.hpp"
+#include "proxy/net/endpoint.hpp"
 
 #include <array>
 #include <cstddef>
@@ -76,22 +76,6 @@ private:
     bool is_all_ = false;
     bool has_local_ = false;
     std::vector<range> ranges_;  ///< the longest prefix first, then by network
-};
-
-/// Clients that get another backend than the route. Immutable once made; any thread may read it.
-struct canary_route {
-    address_set from;
-    std::uint32_t backend = 0;  ///< index into service_settings::backends
-    bool is_read_only = true;   ///< forced: every session of it is guarded
-};
-
-/// Who may start new work while the gate is open, and what new clients outside are told.
-struct admission {
-    address_set set = address_set::all();
-    bool refuses = false;  ///< new clients outside get 57P03 at once; otherwise they are held
-    std::string message;   ///< of the refusal
-
-    friend bool operator==(const admission&, const admission&) = default;
 };
 
 }  // namespace pgsluice::proxy

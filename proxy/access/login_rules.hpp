@@ -3,7 +3,7 @@
 #include "protocol/errors.hpp"
 #include "proxy/access/address_set.hpp"
 #include "proxy/access/hba_records.hpp"
-#include "proxy/model/service_settings.hpp"
+#include "proxy/access/login_method.hpp"
 
 #include <cstdint>
 #include <optional>

@@ -1,7 +1,13 @@
 #pragma once
 
 #include "protocol/errors.hpp"
-#include "proxy/access/address_set.hpp"
+#include "proxy/access/admission.hpp"
+#include "proxy/model/canary_route.hpp"
+#include "proxy/model/drain_filter.hpp"
+#include "proxy/model/farewell.hpp"
+#include "proxy/model/move_order.hpp"
+#include "proxy/model/route.hpp"
+#include "proxy/model/service_progress.hpp"
 #include "proxy/model/service_settings.hpp"
 #include "proxy/model/session_info.hpp"
 #include "proxy/model/stats.hpp"
@@ -199,12 +205,5 @@ private:
     void on_shards(service_id service, const std::function<void(shard&)>& call) const;
     std::unique_ptr<parts> parts_;
 };
-
-/// Host and port, or a unix socket, as in "127.0.0.1:5432", "[::1]:5432", "/run/postgresql:5432".
-/// Blocks while it resolves names; for the control plane.
-result<std::vector<endpoint>> resolve(const std::string& host, std::uint16_t port);
-
-/// The address to listen on: "host:port", "[::]:port" or "/socket/dir:port".
-result<std::vector<endpoint>> resolve_listen(const std::string& text);
 
 }  // namespace pgsluice::proxy

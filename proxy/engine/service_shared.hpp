@@ -2,8 +2,7 @@
 
 #include "proxy/access/failure_limit.hpp"
 #include "proxy/access/unauthenticated_limit.hpp"
-#include "proxy/model/service_settings.hpp"
-#include "proxy/model/session_info.hpp"
+#include "proxy/model/service_progress.hpp"
 #include "proxy/model/stats.hpp"
 
 #include <atomic>

@@ -1,14 +1,21 @@
 #pragma once
 
 #include "protocol/auth/credentials.hpp"
-#include "proxy/access/address_set.hpp"
+#include "proxy/access/admission.hpp"
 #include "proxy/engine/copy_pace.hpp"
 #include "proxy/engine/service_shared.hpp"
 #include "proxy/image/session_image.hpp"
 #include "proxy/leg/leg.hpp"
+#include "proxy/model/canary_route.hpp"
+#include "proxy/model/drain_filter.hpp"
+#include "proxy/model/farewell.hpp"
+#include "proxy/model/move_order.hpp"
+#include "proxy/model/route.hpp"
+#include "proxy/model/service_progress.hpp"
 #include "proxy/model/service_settings.hpp"
 #include "proxy/model/session_info.hpp"
 #include "proxy/model/stats.hpp"
+#include "proxy/net/endpoint.hpp"
 #include "proxy/net/reactor.hpp"
 
 #include <cstdint>

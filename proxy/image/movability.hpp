@@ -1,7 +1,7 @@
 #pragma once
 
+#include "proxy/image/pins.hpp"
 #include "proxy/image/session_image.hpp"
-#include "proxy/model/session_info.hpp"
 
 #include <cstdint>
 #include <string>

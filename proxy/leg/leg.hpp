@@ -5,6 +5,7 @@
 #include "proxy/image/script.hpp"
 #include "proxy/leg/parameter_set.hpp"
 #include "proxy/model/service_settings.hpp"
+#include "proxy/net/endpoint.hpp"
 #include "proxy/net/stream.hpp"
 
 #include <cstdint>

@@ -2,6 +2,8 @@
 
 #include "protocol/auth/credentials.hpp"
 #include "protocol/wire/proxy_header.hpp"
+#include "proxy/access/login_method.hpp"
+#include "proxy/net/endpoint.hpp"
 #include "proxy/net/tls_context.hpp"
 
 #include <chrono>
@@ -9,8 +11,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <vector>
 
 namespace pgsluice::protocol {
@@ -20,17 +20,6 @@ class user_list;
 namespace pgsluice::proxy {
 
 using std::chrono::milliseconds;
-
-/// A socket address that was resolved by the control plane; workers never resolve names.
-struct endpoint {
-    sockaddr_storage address{};
-    socklen_t length = 0;
-    std::string text;  ///< as an operator would write it: "127.0.0.1:5432", "/run/pg/.s.PGSQL.5432"
-};
-
-/// The text of an address, numeric: "127.0.0.1:5432", "[::1]:5432", "/run/pg/.s.PGSQL.5432"; "unix"
-/// for a client on a unix socket.
-std::string address_text(const endpoint& e);
 
 /// A login that all sessions of a backend have.
 struct fixed_login {
@@ -57,17 +46,6 @@ enum class forced_access : std::uint8_t {
     none,        ///< nothing does
     guarded,     ///< the read-only guard
     restricted,  ///< a login that may only read; the guard until a session has it
-};
-
-/// How a client shows who it is.
-enum class login_method : std::uint8_t {
-    passthrough,    ///< to its backend, whose questions are relayed
-    trust,          ///< not at all, or to its backend if nothing is known to answer for it
-    scram_sha_256,  ///< to the proxy
-    md5,            ///< to the proxy, by SCRAM where the list has a verifier
-    cert,           ///< by a certificate for its user's name, which TLS has verified
-    peer,           ///< by the name the operating system has for it, on a unix socket
-    reject,         ///< not at all: it is refused
 };
 
 /// How a server is told where the client comes from.
@@ -125,12 +103,6 @@ struct service_settings {
     milliseconds login_timeout{60'000};   ///< client's startup packet; backend's login
     milliseconds hold_timeout{120'000};   ///< a client that waits longer gets 57P03
     milliseconds notice_after{5'000};     ///< a logged-in client that waits longer gets a NOTICE
-};
-
-/// Where a service's sessions belong. `generation` grows by one at every retarget.
-struct route {
-    std::uint32_t backend = 0;  ///< index into service_settings::backends
-    std::uint64_t generation = 0;
 };
 
 }  // namespace pgsluice::proxy

@@ -1,17 +1,17 @@
 #pragma once
 
-#include "protocol/errors.hpp"
-#include "proxy/access/address_set.hpp"
-#include "proxy/model/service_settings.hpp"
+#include "proxy/image/pins.hpp"
 #include "proxy/model/stats.hpp"
 
+#include <chrono>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace pgsluice::proxy {
+
+using std::chrono::milliseconds;
 
 /// Identifies a session for the life of the process; never reused.
 using session_id = std::uint64_t;
@@ -27,12 +27,6 @@ enum class session_phase : std::uint8_t {
     moving,          ///< parked, and its state is being captured, replayed or switched
 };
 std::string_view to_string(session_phase phase) noexcept;
-
-/// Why a session cannot be moved. The code is stable for scripts, the text for people.
-struct pin_reason {
-    std::string code;  ///< temp, hold_cursor, credentials, ... (docs/pins.md)
-    std::string text;
-};
 
 /// One row of `sluicectl sessions`, a copy taken on the session's own thread.
 struct session_info {
@@ -64,50 +58,5 @@ struct session_info {
     std::string query;             ///< the beginning of the last statement text seen on the wire
     std::vector<pin_reason> pins;  ///< known so far; complete only after a settle
 };
-
-/// Asks every session of a service to get ready to move to another backend.
-struct move_order {
-    std::uint64_t id = 0;
-    std::uint32_t to = 0;  ///< index into service_settings::backends
-    bool standby = false;  ///< `to` is a hot standby now and will be promoted before the switch
-};
-
-/// Which sessions a drain is about; what is not given is any.
-struct drain_filter {
-    std::optional<std::uint32_t> backend{};  ///< index into service_settings::backends
-    std::string user{};
-    address_set from = address_set::all();
-};
-
-/// Sums over all workers, taken from what each published last. A worker publishes after every batch
-/// of events in which one of these changed, so a wait on them needs no polling.
-struct service_progress {
-    std::uint32_t held = 0;      ///< clients whose startup waits for the gate
-    std::uint32_t sessions = 0;  ///< sessions past the gate: parked or still to park
-    std::uint32_t parked = 0;
-    /// After hold_long(): held, still to park; or busy since before it, so that it may become long.
-    std::uint32_t long_running = 0;
-    std::uint32_t draining = 0;      ///< after drain(): not ended yet
-    std::uint32_t to_reconnect = 0;  ///< after reconnect(): still on the connection they had
-    std::uint32_t to_follow = 0;     ///< after set_canary(): still to move, or to be guarded
-    std::uint32_t on_canary = 0;     ///< on the canary's backend
-    std::uint32_t unguarded = 0;     ///< while forced read-only: still able to write
-    // the rest is zero unless a move order stands
-    std::uint32_t prepared = 0;   ///< have a logged-in spare that carries the state last captured
-    std::uint32_t preparing = 0;  ///< being captured or prepared, or waiting for their turn
-    std::uint32_t settled = 0;    ///< parked with a final verdict "movable" and nothing left to do
-    std::uint32_t pinned = 0;     ///< parked with a final verdict "pinned"
-    std::uint32_t unready = 0;  ///< parked, the new backend refused them (login, replay); see pins
-    // after a switch
-    std::uint32_t to_switch = 0;  ///< still to be switched
-    std::uint32_t to_cross = 0;   ///< of these: the new connection still lacks something
-    std::uint32_t switched = 0;
-    std::uint32_t lost = 0;  ///< could not follow after the switch, ended with 57P01
-
-    friend bool operator==(const service_progress&, const service_progress&) = default;
-};
-
-/// What a client is told when the operator's policy ends its session.
-using farewell = failure;
 
 }  // namespace pgsluice::proxy

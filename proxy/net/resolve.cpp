@@ -1,9 +1,8 @@
-// Names to addresses and back. Resolving blocks; only the control plane does it.
+// Resolves names with getaddrinfo(3), which blocks.
 
-#include "proxy/engine/engine.hpp"
+#include "proxy/net/resolve.hpp"
 
 #include <arpa/inet.h>
-#include <array>
 #include <charconv>
 #include <cstring>
 #include <netdb.h>
@@ -30,22 +29,6 @@ result<std::vector<endpoint>> unix_address(const std::string& directory, std::ui
 }
 
 }  // namespace
-
-std::string address_text(const endpoint& e) {
-    std::array<char, INET6_ADDRSTRLEN> text{};
-    if (e.address.ss_family == AF_INET) {
-        const auto* in = reinterpret_cast<const sockaddr_in*>(&e.address);
-        inet_ntop(AF_INET, &in->sin_addr, text.data(), text.size());
-        return std::string(text.data()) + ':' + std::to_string(ntohs(in->sin_port));
-    }
-    if (e.address.ss_family == AF_INET6) {
-        const auto* in = reinterpret_cast<const sockaddr_in6*>(&e.address);
-        inet_ntop(AF_INET6, &in->sin6_addr, text.data(), text.size());
-        return '[' + std::string(text.data()) + "]:" + std::to_string(ntohs(in->sin6_port));
-    }
-    const auto* local = reinterpret_cast<const sockaddr_un*>(&e.address);
-    return e.length > sizeof(sa_family_t) && local->sun_path[0] != 0 ? local->sun_path : "unix";
-}
 
 result<std::vector<endpoint>> resolve(const std::string& host, std::uint16_t port) {
     if (!host.empty() && host[0] == '/') {

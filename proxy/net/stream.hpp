@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/model/service_settings.hpp"
+#include "proxy/net/endpoint.hpp"
 #include "proxy/net/io_result.hpp"
 #include "proxy/net/reactor.hpp"
 #include "proxy/net/task.hpp"
