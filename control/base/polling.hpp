@@ -1,7 +1,7 @@
 #pragma once
 
 #include "control/base/deadline.hpp"
-#include "control/records/cutover.hpp"
+#include "control/base/step_result.hpp"
 
 #include <algorithm>
 #include <chrono>

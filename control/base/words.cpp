@@ -63,4 +63,20 @@ std::string one_of(std::span<const std::string_view> words) {
     return text;
 }
 
+std::vector<std::string> words(std::string_view text) {
+    std::vector<std::string> found;
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find(' '), text.size());
+        if (end > 0) {
+            found.emplace_back(text.substr(0, end));
+        }
+        text.remove_prefix(std::min(text.size(), end + 1));
+    }
+    return found;
+}
+
+std::string counted(std::size_t n, std::string_view noun) {
+    return std::to_string(n) + " " + std::string(noun) + (n == 1 ? "" : "s");
+}
+
 }  // namespace pgsluice::control

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pgsluice::control {
 
@@ -16,5 +18,11 @@ std::string did_you_mean(std::string_view word, std::span<const std::string_view
 
 /// `a, b or c`, for "expected ..." texts.
 std::string one_of(std::span<const std::string_view> words);
+
+/// What blanks separate.
+std::vector<std::string> words(std::string_view text);
+
+/// "1 session", "2 sessions".
+std::string counted(std::size_t n, std::string_view noun);
 
 }  // namespace pgsluice::control

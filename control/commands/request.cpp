@@ -3,8 +3,7 @@
 
 #include "control/base/duration.hpp"
 #include "control/base/words.hpp"
-#include "control/records/admission.hpp"
-#include "control/records/canary.hpp"
+#include "control/commands/argument_rules.hpp"
 #include "proxy/access/address_set.hpp"
 
 #include <boost/json/parse.hpp>
@@ -110,40 +109,6 @@ result<void> check_arguments(const request& given) {
 }
 
 }  // namespace
-
-std::vector<std::string> words(std::string_view text) {
-    std::vector<std::string> found;
-    while (!text.empty()) {
-        const std::size_t end = std::min(text.find(' '), text.size());
-        if (end > 0) {
-            found.emplace_back(text.substr(0, end));
-        }
-        text.remove_prefix(std::min(text.size(), end + 1));
-    }
-    return found;
-}
-
-std::string_view to_string(role who) {
-    static constexpr std::string_view names[] = {"none", "viewer", "operator", "admin"};
-    return names[static_cast<std::size_t>(who)];
-}
-
-const command* find_command(std::string_view name) {
-    const auto all = commands();
-    const auto found = std::find_if(all.begin(), all.end(), [&](const command& each) {
-        return each.name == name;
-    });
-    return found == all.end() ? nullptr : &*found;
-}
-
-const command_argument* command::find_argument(std::string_view argument) const {
-    for (const command_argument& each : arguments) {
-        if (each.name == argument) {
-            return &each;
-        }
-    }
-    return nullptr;
-}
 
 std::string request::text(std::string_view argument, std::string_view otherwise) const {
     const auto found = arguments.find(argument);

@@ -1,7 +1,9 @@
 // The table of operator commands: what sluicectl, the control socket and the console share.
-#include "control/commands/request.hpp"
-#include "control/records/admission.hpp"
-#include "control/records/canary.hpp"
+#include "control/commands/table.hpp"
+
+#include "control/commands/argument_rules.hpp"
+
+#include <algorithm>
 
 namespace pgsluice::control {
 namespace {
@@ -266,6 +268,28 @@ constexpr command table[] = {
 
 std::span<const command> commands() {
     return table;
+}
+
+std::string_view to_string(role who) {
+    static constexpr std::string_view names[] = {"none", "viewer", "operator", "admin"};
+    return names[static_cast<std::size_t>(who)];
+}
+
+const command* find_command(std::string_view name) {
+    const auto all = commands();
+    const auto found = std::find_if(all.begin(), all.end(), [&](const command& each) {
+        return each.name == name;
+    });
+    return found == all.end() ? nullptr : &*found;
+}
+
+const command_argument* command::find_argument(std::string_view argument) const {
+    for (const command_argument& each : arguments) {
+        if (each.name == argument) {
+            return &each;
+        }
+    }
+    return nullptr;
 }
 
 }  // namespace pgsluice::control

@@ -2,7 +2,7 @@
 
 #include "control/base/host_port.hpp"
 #include "control/config/check_level.hpp"
-#include "control/records/fence.hpp"
+#include "control/config/fence_method.hpp"
 #include "protocol/auth/credentials.hpp"
 #include "protocol/errors.hpp"
 #include "protocol/wire/proxy_header.hpp"

@@ -1,6 +1,6 @@
 // Keys about who gets in where: another backend by address, limits of what clients get wrong, and
 // how pgsluice itself gets in at a backend.
-#include "control/commands/request.hpp"
+#include "control/base/words.hpp"
 #include "control/config/rows.hpp"
 #include "control/config/values.hpp"
 #include "proxy/access/address_set.hpp"

@@ -1,6 +1,6 @@
 // The keys `checks.NAME`, one for each row of the table of checks.
+#include "control/config/check_names.hpp"
 #include "control/config/rows.hpp"
-#include "control/preflight/checks.hpp"
 
 #include <list>
 
@@ -14,13 +14,13 @@ constexpr std::array<std::string_view, 3> level_names = {"error", "warn", "off"}
 constexpr std::array<check_level, 3> levels = {
     check_level::error, check_level::warning, check_level::off};
 
-std::string_view name_of(check_level level) {
+std::string_view word_of(check_level level) {
     return level == check_level::error ? "error" : level == check_level::off ? "off" : "warn";
 }
 
 template <std::size_t Row>
 problem set_level(service& target, std::string_view text) {
-    const check& row = checks()[Row];
+    constexpr check_name row = check_names[Row];
     for (std::size_t i = 0; i < level_names.size(); ++i) {
         if (level_names[i] == text) {
             target.checks.erase(std::string(row.name));
@@ -35,14 +35,14 @@ problem set_level(service& target, std::string_view text) {
 
 template <std::size_t Row>
 std::vector<std::string> show_level(const service& target) {
-    const check& row = checks()[Row];
+    constexpr check_name row = check_names[Row];
     const auto chosen = target.checks.find(row.name);
-    return {std::string(name_of(chosen == target.checks.end() ? row.level : chosen->second))};
+    return {std::string(word_of(chosen == target.checks.end() ? row.level : chosen->second))};
 }
 
 template <std::size_t Row>
 void copy_level(service& to, const service& from) {
-    const std::string name(checks()[Row].name);
+    const std::string name(check_names[Row].name);
     to.checks.erase(name);
     if (const auto chosen = from.checks.find(name); chosen != from.checks.end()) {
         to.checks.insert(*chosen);
@@ -53,9 +53,9 @@ template <std::size_t... Rows>
 std::vector<config_key<service>> make_keys(std::index_sequence<Rows...>) {
     static std::list<std::string> names;
     return {config_key<service>{
-        .name = names.emplace_back("checks." + std::string(checks()[Rows].name)),
+        .name = names.emplace_back("checks." + std::string(check_names[Rows].name)),
         .type = "error | warn | off",
-        .initial = name_of(checks()[Rows].level),
+        .initial = word_of(check_names[Rows].level),
         .is_reloadable = true,
         .doc = "How serious a finding of this check is; see docs/guardrails.md.",
         .set = set_level<Rows>,

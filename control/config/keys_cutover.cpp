@@ -1,5 +1,5 @@
 // The keys `cutover.NAME` of a service.
-#include "control/commands/request.hpp"
+#include "control/base/words.hpp"
 #include "control/config/rows.hpp"
 #include "proxy/access/address_set.hpp"
 #include "proxy/access/admission.hpp"

@@ -1,6 +1,6 @@
 // `cutover --dry-run`: what the sequence would find and do, and the figures an operator decides by.
+#include "control/cutover/expect.hpp"
 #include "control/cutover/steps.hpp"
-#include "control/preflight/run.hpp"
 
 #include <fmt/format.h>
 
@@ -46,12 +46,6 @@ void judge(rehearsal& found, const cutover_request& request) {
 }
 
 }  // namespace
-
-void remember_times(step_times& times, std::span<const step_report> steps) {
-    for (const step_report& each : steps) {
-        times[each.name] = each.took;
-    }
-}
 
 rehearsal
 rehearse_cutover(const cutover_request& request, cutover_world world, const step_times& last) {

@@ -64,12 +64,6 @@ struct cutover_request {
     std::optional<fence_memory> to_fence{};
 };
 
-/// What each step took in the last cutover that was carried through, by name.
-using step_times = std::map<std::string, std::chrono::microseconds, std::less<>>;
-
-/// Into `times` what the steps of a cutover that was carried through have taken.
-void remember_times(step_times& times, std::span<const step_report> steps);
-
 /// One line of the plan that a dry run prints.
 struct planned_step {
     std::string name;
@@ -123,13 +117,6 @@ struct rehearsal {
 /// take what it took the last time, the preflight what it takes here.
 rehearsal
 rehearse_cutover(const cutover_request& request, cutover_world world, const step_times& last = {});
-
-/// A cutover that the process did not live to finish, as the journal tells it at start.
-struct unfinished_cutover {
-    cutover_record begun;
-    bool promoting = false;
-    bool committed = false;
-};
 
 /// Finishes what a crash interrupted, with the gate still closed: back to the old server without a
 /// commit record, forward with one. Opens the gate at the end (or at the hold timeout, when the old

@@ -1,5 +1,5 @@
 // How sessions are named to the operator when they are in the way.
-#include "control/cutover/steps.hpp"
+#include "control/cutover/session_rows.hpp"
 
 #include <fmt/format.h>
 
@@ -68,10 +68,6 @@ std::string describe(const proxy::session_info& session) {
 }
 
 }  // namespace
-
-std::string counted(std::size_t n, std::string_view noun) {
-    return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
-}
 
 bool blocks_drain(const proxy::session_info& session) {
     switch (session.phase) {

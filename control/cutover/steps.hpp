@@ -1,6 +1,8 @@
 #pragma once
 
+#include "control/base/words.hpp"
 #include "control/cutover/runner.hpp"
+#include "control/cutover/session_rows.hpp"
 
 #include <chrono>
 #include <functional>
@@ -74,16 +76,6 @@ bool wait_for(
 
 /// The failure of a wait that ended without success: aborted, or late with `text`.
 step_failure stopped_or_late(const limits& until, std::string text);
-
-/// "1 session", "2 sessions".
-std::string counted(std::size_t n, std::string_view noun);
-
-/// Sessions that satisfy `wanted` in words, at most 20 and then a count.
-std::vector<std::string> session_rows(
-    std::span<const proxy::session_info> sessions, bool (*wanted)(const proxy::session_info&)
-);
-bool blocks_drain(const proxy::session_info& session);
-bool has_pins(const proxy::session_info& session);
 
 namespace steps {
 

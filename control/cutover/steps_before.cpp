@@ -1,6 +1,6 @@
 // The steps before a session is touched: what is checked, journaled and made ready on the servers.
+#include "control/cutover/expect.hpp"
 #include "control/cutover/steps.hpp"
-#include "control/preflight/run.hpp"
 
 #include <algorithm>
 #include <set>

@@ -1,10 +1,15 @@
 #pragma once
 
 #include "control/base/deadline.hpp"
+#include "control/base/lsn.hpp"
+#include "control/base/step_result.hpp"
+#include "control/preflight/check_row.hpp"
+#include "control/preflight/expectations.hpp"
 #include "control/records/cutover.hpp"
 #include "proxy/access/admission.hpp"
 #include "proxy/model/farewell.hpp"
 #include "proxy/model/move_order.hpp"
+#include "proxy/model/route.hpp"
 #include "proxy/model/service_progress.hpp"
 #include "proxy/model/service_settings.hpp"
 #include "proxy/model/session_info.hpp"
@@ -15,11 +20,9 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace pgsluice::control {
@@ -59,12 +62,6 @@ public:
     virtual std::vector<std::int32_t> backend_pids(std::uint32_t backend) = 0;
 };
 
-/// A position in the old server's write-ahead log.
-using lsn = std::uint64_t;
-
-/// As PostgreSQL writes it, "16/B374D848" (pg_lsn Type).
-std::string lsn_text(lsn position);
-
 /// The operator's commands around a cutover.
 enum class hook_kind : std::uint8_t { before, after, abort };
 
@@ -74,22 +71,10 @@ class server_pair {
 public:
     virtual ~server_pair() = default;
 
-    /// What a preflight has to know beside the servers.
-    struct expectations {
-        std::uint32_t sessions = 0;               ///< that will come to the new server
-        fence_method fence = fence_method::none;  ///< that is going to be raised
-        /// Of an earlier cutover on the new server: lift() is going to take it down.
-        std::optional<fence_memory> to_fence{};
-        /// The proxy's own backends on the old server, by pid, as of now.
-        std::function<std::vector<std::int32_t>()> ours{};
-        std::set<std::pair<std::string, std::string>> logins{};  ///< (user, database) connected
-        std::string state_dir{};             ///< of the journal; empty: nobody asks
-        std::vector<std::string> prewarm{};  ///< relations that are to be read ahead
-        bool way_back = false;               ///< the old server is to follow the new one
-    };
     /// Every check, without touching data. Fails only when it could not be carried out at all;
     /// findings are rows.
-    virtual step_result<std::vector<check_row>> preflight(const expectations&, limits) = 0;
+    virtual step_result<std::vector<check_row>>
+    preflight(const preflight_expectations&, limits) = 0;
     /// Custom setting names ("app.tenant") that the catalogs of these databases mention.
     virtual step_result<std::vector<std::string>>
     custom_settings(std::span<const std::string> databases, limits) = 0;

@@ -194,7 +194,7 @@ result<void> apply(service_state& state, const journal_record& record) {
             return contradiction(record, decoded.error().message);
         }
         state.read_only = std::move(*decoded);
-    } else if (const auto cutover = decode_cutover(record)) {
+    } else if (const auto cutover = decode_cutover(record.kind, record.payload)) {
         return apply_cutover(state, *cutover, record);
     } else if (record.kind != journal_kinds::pause) {
         return contradiction(record, "this version does not know that kind");

@@ -1,10 +1,11 @@
 #pragma once
 
-#include "control/cutover/runner.hpp"
 #include "control/journal/format.hpp"
 #include "control/records/canary.hpp"
+#include "control/records/cutover.hpp"
+#include "control/records/fence.hpp"
 #include "control/records/read_only.hpp"
-#include "control/stages/plan.hpp"
+#include "control/records/stages.hpp"
 #include "protocol/errors.hpp"
 #include "proxy/access/admission.hpp"
 
@@ -42,16 +43,6 @@ inline constexpr std::string_view stages = "stages";
 inline constexpr std::string_view canary = "canary";
 inline constexpr std::string_view readonly = "readonly";
 }  // namespace journal_kinds
-
-/// A run of stages that is under way.
-struct stages_record {
-    std::uint64_t stage = 0;  ///< that was entered last, from 1; 0: none
-    std::uint64_t of = 0;
-    std::string by{};
-    stages_of what = stages_of::admission;
-
-    friend bool operator==(const stages_record&, const stages_record&) = default;
-};
 
 /// What the journal says about one service.
 struct service_state {

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "control/base/deadline.hpp"
+#include "control/base/step_result.hpp"
 #include "control/config/config.hpp"
-#include "control/records/cutover.hpp"
 
 #include <cstdint>
 #include <initializer_list>

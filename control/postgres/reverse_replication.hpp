@@ -1,8 +1,8 @@
 #pragma once
 
 #include "control/base/deadline.hpp"
+#include "control/base/step_result.hpp"
 #include "control/postgres/pg_client.hpp"
-#include "control/records/cutover.hpp"
 
 #include <string>
 

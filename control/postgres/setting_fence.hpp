@@ -1,6 +1,7 @@
 #pragma once
 
 #include "control/postgres/pg_client.hpp"
+#include "control/records/fence.hpp"
 
 #include <cstdint>
 #include <functional>

@@ -1,5 +1,5 @@
 // What the catalogs hold that is no part of the schema and still matters to a cutover.
-#include "control/cutover/steps.hpp"
+#include "control/base/words.hpp"
 #include "control/preflight/parity.hpp"
 
 #include <fmt/format.h>

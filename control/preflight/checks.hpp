@@ -1,7 +1,9 @@
 #pragma once
 
-#include "control/cutover/world.hpp"
+#include "control/config/check_names.hpp"
+#include "control/config/config.hpp"
 #include "control/postgres/pg_client.hpp"
+#include "control/preflight/expectations.hpp"
 #include "control/preflight/findings.hpp"
 
 #include <cstdint>
@@ -40,7 +42,7 @@ struct checked_pair {
     const server_facts& to;
     replication_kind replication;
     const std::string& subscription;
-    const server_pair::expectations& expected;
+    const preflight_expectations& expected;
     const pg_login& to_login;  ///< of the control plane to the new server
 };
 
@@ -56,17 +58,19 @@ enum check_scope : std::uint8_t {
 
 /// One guardrail. docs/guardrails.md has a row for each.
 struct check {
-    std::string_view name;
-    check_level level;  ///< of its findings, unless the configuration says otherwise
+    check_id id;
     check_scope scope;
     std::string_view sound;  ///< what is said when it finds nothing; empty = it says so itself
     /// Asks both servers and tells what it finds; fails only when it could not ask.
     step_result<void> (*run)(const checked_pair& pair, verdicts& found, const limits& until);
+
+    std::string_view name() const { return name_of(id).name; }
+    /// Of its findings, unless the configuration says otherwise.
+    check_level level() const { return name_of(id).level; }
 };
 
 /// Every check that a preflight makes, in order.
-inline constexpr std::size_t checks_count = 60;
-std::span<const check, checks_count> checks();
+std::span<const check> checks();
 
 /// Null when there is none of that name.
 const check* find_check(std::string_view name);

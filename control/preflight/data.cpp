@@ -3,7 +3,7 @@
 // when it stood still on the old server: read there, then on the new one after that has applied
 // everything up to the first reading, then on the old one again; and only when it does so twice.
 #include "control/base/polling.hpp"
-#include "control/cutover/steps.hpp"
+#include "control/base/words.hpp"
 #include "control/preflight/parity.hpp"
 
 #include <fmt/format.h>

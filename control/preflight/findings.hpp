@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/records/cutover.hpp"
+#include "control/preflight/check_row.hpp"
 
 #include <string>
 #include <string_view>

@@ -1,7 +1,7 @@
 // How far a login gets, layer by layer, so that an operator knows which wall was hit.
 #include "control/preflight/login_reach.hpp"
 
-#include "control/cutover/steps.hpp"
+#include "control/base/words.hpp"
 
 #include <fmt/format.h>
 

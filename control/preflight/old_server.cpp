@@ -1,5 +1,5 @@
 // What goes on at the old server that a cutover would meet or leave behind.
-#include "control/cutover/steps.hpp"
+#include "control/base/words.hpp"
 #include "control/preflight/parity.hpp"
 
 #include <fmt/format.h>

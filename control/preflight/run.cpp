@@ -1,10 +1,5 @@
-// The preflight: walks the table of checks and answers the command of that name. A cutover and its
-// dry run walk the same table.
+// Walks the table of checks, for the command `preflight`, for a cutover and for its dry run.
 #include "control/preflight/run.hpp"
-
-#include "control/cutover/steps.hpp"
-#include "control/service/report_json.hpp"
-#include "control/service/service.hpp"
 
 #include <algorithm>
 
@@ -56,10 +51,10 @@ step_result<void> run_check(
     const limits& until
 ) {
     if (level == check_level::off) {
-        rows.push_back({std::string(one.name), check_level::off, "switched off", {}});
+        rows.push_back({std::string(one.name()), check_level::off, "switched off", {}});
         return {};
     }
-    verdicts found(one.name, level, rows);
+    verdicts found(one.name(), level, rows);
     if (auto done = one.run(pair, found, until); !done) {
         if (!pair.from_client.is_usable() || !pair.to_client.is_usable()) {
             return done;
@@ -89,8 +84,8 @@ step_result<std::vector<check_row>> run_checks(
         if (!is_in_scope(one, pair.replication)) {
             continue;
         }
-        const auto chosen = levels.find(one.name);
-        const check_level level = chosen == levels.end() ? one.level : chosen->second;
+        const auto chosen = levels.find(one.name());
+        const check_level level = chosen == levels.end() ? one.level() : chosen->second;
         if (auto done = run_check(one, level, pair, rows, until); !done) {
             return done.error();
         }
@@ -99,76 +94,6 @@ step_result<std::vector<check_row>> run_checks(
         return done.error();
     }
     return rows;
-}
-
-server_pair::expectations expect(traffic& service, const cutover_request& asked) {
-    const proxy::service_progress now = service.progress();
-    const auto sessions = service.sessions();
-    std::set<std::pair<std::string, std::string>> logins;
-    for (const proxy::session_info& session : sessions) {
-        if (!session.user.empty()) {
-            logins.emplace(session.user, session.database);
-        }
-    }
-    return {
-        .sessions = now.sessions + now.held,
-        .fence = asked.fence,
-        .to_fence = asked.to_fence,
-        .ours = [&service, from = asked.from_backend] { return service.backend_pids(from); },
-        .logins = std::move(logins),
-        .state_dir = asked.state_dir,
-        .prewarm = asked.prewarm,
-        .way_back = asked.way_back};
-}
-
-outcome preflight_outcome(const cutover_request& asked, const std::vector<check_row>& rows) {
-    std::size_t counts[4] = {};
-    for (const check_row& row : rows) {
-        ++counts[static_cast<std::size_t>(row.level)];
-    }
-    const auto count = [&](check_level level) {
-        return counts[static_cast<std::size_t>(level)];
-    };
-    boost::json::object result{{"from", asked.from}, {"to", asked.to}};
-    for (const check_level level :
-         {check_level::ok, check_level::warning, check_level::error, check_level::off}) {
-        result[to_string(level)] = count(level);
-    }
-    result["checks"] = checks_json(rows);
-    if (count(check_level::error) == 0) {
-        return outcome::done(std::move(result));
-    }
-    return outcome::of(
-        exit_code::failed,
-        counted(count(check_level::error), "error") + ": a cutover to " + asked.to +
-            " would be refused",
-        std::move(result)
-    );
-}
-
-outcome service_operations::preflight(const request& given, const progress_sink&) {
-    const auto own = begin("preflight");
-    if (!own) {
-        return busy();
-    }
-    config_pointer service = settings();
-    if (auto wrong = read_plan(given, service)) {
-        return *wrong;
-    }
-    const auto asked = make_move(service, given, given.text("to"), false);
-    if (!asked) {
-        return outcome::of(exit_code::usage, asked.error().message);
-    }
-    if (asked->from == asked->to) {
-        return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
-    }
-    const limits until{limits::clock::now() + asked->preflight_timeout, &aborted_};
-    const auto rows = make_servers(service, *asked)->preflight(expect(traffic_, *asked), until);
-    if (!rows) {
-        const bool is_late = rows.error().why == setback::deadline;
-        return outcome::of(is_late ? exit_code::deadline : exit_code::failed, rows.error().text);
-    }
-    return preflight_outcome(*asked, *rows);
 }
 
 }  // namespace pgsluice::control

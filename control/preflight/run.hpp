@@ -1,7 +1,5 @@
 #pragma once
 
-#include "control/commands/outcome.hpp"
-#include "control/cutover/runner.hpp"
 #include "control/preflight/checks.hpp"
 
 #include <span>
@@ -19,11 +17,5 @@ step_result<std::vector<check_row>> run_checks(
     const check_levels& levels,
     const limits& until
 );
-
-/// What a preflight is told of the service's traffic.
-server_pair::expectations expect(traffic& service, const cutover_request& asked);
-
-/// The answer to `preflight`: exit 1 when a row is an error.
-outcome preflight_outcome(const cutover_request& asked, const std::vector<check_row>& rows);
 
 }  // namespace pgsluice::control

@@ -2,12 +2,11 @@
 #include "control/records/admission.hpp"
 
 #include "control/base/json_fields.hpp"
-#include "control/commands/argument_rules.hpp"
+#include "control/base/words.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 
-#include <charconv>
 #include <vector>
 
 namespace pgsluice::control {
@@ -19,53 +18,7 @@ namespace json = boost::json;
 constexpr std::string_view hold = "hold";
 constexpr std::string_view refuse = "refuse";
 
-constexpr std::size_t stages_max = 1000;
-constexpr const char* not_a_count =
-    "admit plan needs --stages, expected a whole number from 2 to 1000";
-
 }  // namespace
-
-result<void> check_admit(const request& given) {
-    const auto wrong = [](std::string message) {
-        return failure{"22023", std::move(message), {}, {}};
-    };
-    if (given.text("RANGES") == plan_word) {
-        for (const auto& [name, value] : given.arguments) {
-            if (name != "RANGES" && name != "stages" && name != "by") {
-                return wrong("admit plan takes --stages and --by alone");
-            }
-        }
-        return planned_stages(given) == 0 ? result<void>(wrong(not_a_count)) : result<void>();
-    }
-    if (given.has("by")) {
-        return wrong("--by belongs to admit plan");
-    }
-    if (auto one = check_one_way(given); !one) {
-        return one;
-    }
-    if (given.has("refuse") && given.has("hold")) {
-        return wrong("--refuse and --hold are given, expected one of them");
-    }
-    if ((given.has("refuse") || given.has("hold")) && !given.has("RANGES")) {
-        return wrong("--refuse and --hold belong to RANGES; stages have \"refuse\" in their file");
-    }
-    return {};
-}
-
-std::size_t planned_stages(const request& given) {
-    const std::string text = given.text("stages");
-    std::size_t count = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-    const bool is_whole = error == std::errc{} && end == text.data() + text.size();
-    return is_whole && count >= 2 && count <= stages_max ? count : 0;
-}
-
-proxy::admission requested_admission(const request& given) {
-    proxy::admission who = admission_of(given.text("RANGES"));
-    who.refuses = given.has("refuse");
-    who.message = given.text("refuse");
-    return who;
-}
 
 proxy::admission admission_of(std::string_view ranges) {
     proxy::admission who;

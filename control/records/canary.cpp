@@ -2,7 +2,7 @@
 #include "control/records/canary.hpp"
 
 #include "control/base/json_fields.hpp"
-#include "control/commands/argument_rules.hpp"
+#include "control/base/words.hpp"
 #include "control/config/resolve.hpp"
 #include "control/records/admission.hpp"
 
@@ -15,6 +15,7 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::string_view off = "off";
 constexpr std::string_view read_only = "read-only";
 constexpr std::string_view read_write = "read-write";
 
@@ -29,38 +30,6 @@ std::shared_ptr<const proxy::canary_route> canary_record::route_in(const service
         from, backend_index(service, backend), is_read_only});
 }
 
-result<void> check_canary(const request& given) {
-    const auto wrong = [](std::string message) {
-        return failure{"22023", std::move(message), {}, {}};
-    };
-    const std::string ranges = given.text("RANGES");
-    if (ranges == off_word) {
-        for (const auto& [name, value] : given.arguments) {
-            if (name != "RANGES" && name != "timeout") {
-                return wrong("canary off takes --timeout alone");
-            }
-        }
-        return {};
-    }
-    if (ranges == "none") {
-        return wrong("canary none sends nobody anywhere, expected ranges or off");
-    }
-    if (auto one = check_one_way(given); !one) {
-        return one;
-    }
-    const bool begins = given.has("RANGES") || given.has("stages");
-    if (begins && !given.has("to")) {
-        return wrong("canary needs --to, the backend that these clients get");
-    }
-    if (!begins && (given.has("to") || given.has("access"))) {
-        return wrong("--to and --access belong to RANGES or --stages");
-    }
-    if (given.has("timeout") && !given.has("RANGES")) {
-        return wrong("--timeout belongs to RANGES; stages do not wait for live sessions");
-    }
-    return {};
-}
-
 canary_record configured_canary(const canary_config& configured) {
     canary_record record;
     if (!configured.backend.empty()) {
@@ -73,7 +42,7 @@ canary_record configured_canary(const canary_config& configured) {
 
 json::object encode_canary(const canary_record& record) {
     if (!record.is_on()) {
-        return {{"state", off_word}};
+        return {{"state", off}};
     }
     const auto tokens = record.from.tokens();
     return {
@@ -85,7 +54,7 @@ json::object encode_canary(const canary_record& record) {
 
 result<canary_record> decode_canary(const json::object& fields) {
     const std::string state = text_in(fields, "state");
-    if (state == off_word) {
+    if (state == off) {
         return canary_record{};
     }
     const std::string access = text_in(fields, "access");

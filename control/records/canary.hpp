@@ -1,7 +1,7 @@
 #pragma once
 
-#include "control/commands/request.hpp"
 #include "control/config/config.hpp"
+#include "protocol/errors.hpp"
 #include "proxy/access/address_set.hpp"
 #include "proxy/model/canary_route.hpp"
 
@@ -9,12 +9,8 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
 namespace pgsluice::control {
-
-/// Stands where RANGES do: the canary ends.
-inline constexpr std::string_view off_word = "off";
 
 /// Clients of one service that go to another backend than the route.
 struct canary_record {
@@ -28,9 +24,6 @@ struct canary_record {
 
     friend bool operator==(const canary_record&, const canary_record&) = default;
 };
-
-/// What `canary` may be given together; the values of its arguments were checked by themselves.
-result<void> check_canary(const request& given);
 
 /// What the configuration begins with, or off; it was checked.
 canary_record configured_canary(const canary_config& configured);

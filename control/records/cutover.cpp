@@ -1,8 +1,6 @@
+// Names of what the journal holds of a cutover.
+
 #include "control/records/cutover.hpp"
-
-#include "control/cutover/world.hpp"
-
-#include <fmt/format.h>
 
 #include <array>
 
@@ -14,12 +12,10 @@ std::string_view to_string(record_kind kind) noexcept {
     return names[static_cast<std::size_t>(kind)];
 }
 
-std::string lsn_text(lsn position) {
-    return fmt::format("{:X}/{:X}", position >> 32, position & 0xFFFFFFFF);
-}
-
-void throw_exception_from_error(const step_failure& f, const boost::source_location& where) {
-    assertion_failed(f.text.c_str(), where.file_name(), static_cast<int>(where.line()));
+void remember_times(step_times& times, std::span<const step_report> steps) {
+    for (const step_report& each : steps) {
+        times[each.name] = each.took;
+    }
 }
 
 }  // namespace pgsluice::control

@@ -1,51 +1,20 @@
 #pragma once
 
-#include "control/config/check_level.hpp"
 #include "control/records/fence.hpp"
 #include "protocol/errors.hpp"
 #include "proxy/access/admission.hpp"
 
-#include <boost/system/result.hpp>
-
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace pgsluice::control {
-
-/// Why a step of a cutover could not be done.
-enum class setback : std::uint8_t {
-    failed,    ///< a server or the proxy said no
-    deadline,  ///< it took too long
-    aborted,   ///< the operator, or a shutdown
-    refused,   ///< a preflight check or the policy for pinned sessions
-};
-
-struct step_failure {
-    setback why = setback::failed;
-    std::string text;               ///< one line: what, where, and the server's own words
-    std::string hint;               ///< what to do about it; may be empty
-    std::vector<std::string> rows;  ///< the sessions or objects in question; bounded by the maker
-};
-
-template <class T>
-using step_result = boost::system::result<T, step_failure>;
-
-/// boost::system::result calls this where value() is taken from a failed outcome: a bug of ours.
-[[noreturn]] void
-throw_exception_from_error(const step_failure& f, const boost::source_location& where);
-
-/// One row of the preflight.
-struct check_row {
-    std::string name;
-    check_level level = check_level::ok;
-    std::string text;  ///< what was found, one line
-    std::string hint;  ///< what to do; empty when nothing is to be done
-};
 
 /// One live figure of a dry run: ("lag", "16 kB").
 struct reading {
@@ -110,5 +79,18 @@ struct cutover_record {
     std::vector<step_report> steps{};  ///< aborted and done
     pause_figures pause{};             ///< aborted and done
 };
+
+/// A cutover that the process did not live to finish, as the journal tells it at start.
+struct unfinished_cutover {
+    cutover_record begun;
+    bool promoting = false;
+    bool committed = false;
+};
+
+/// What each step took in the last cutover that was carried through, by name.
+using step_times = std::map<std::string, std::chrono::microseconds, std::less<>>;
+
+/// Into `times` what the steps of a cutover that was carried through have taken.
+void remember_times(step_times& times, std::span<const step_report> steps);
 
 }  // namespace pgsluice::control

@@ -177,48 +177,45 @@ json::object encode_cutover(const cutover_record& record) {
     return fields;
 }
 
-std::optional<cutover_record> decode_cutover(const journal_record& record) {
-    for (const record_kind kind : kinds) {
-        if (record.kind != journal_kind(kind)) {
-            continue;
-        }
-        const json::object& fields = record.payload;
-        cutover_record decoded{
-            .kind = kind,
-            .id = text_in(fields, "id"),
-            .from = text_in(fields, "from"),
-            .to = text_in(fields, "to"),
-            .retarget = fields.contains("retarget"),
-            .way_back = fields.contains("way_back"),
-            .generation = static_cast<std::uint64_t>(number_in(fields, "generation")),
-            .read_only = fields.contains("read_only"),
-            .text = text_in(fields, "text")};
-        if (const json::value* fence = fields.if_contains("fence")) {
-            decoded.fence = decode_fence(*fence);
-        }
-        if (const json::value* fence = fields.if_contains("to_fence")) {
-            decoded.to_fence = decode_fence(*fence);
-        }
-        const json::value* admit = fields.if_contains("admit");
-        if (admit != nullptr && admit->is_object()) {
-            auto who = decode_admission(admit->get_object());
-            if (!who) {
-                return std::nullopt;
-            }
-            decoded.admit = std::move(*who);
-        }
-        if (const json::value* steps = fields.if_contains("steps")) {
-            decoded.steps = decode_steps(*steps);
-        }
-        if (const json::value* pause = fields.if_contains("pause")) {
-            decoded.pause = decode_pause(*pause);
-        }
-        if (decoded.id.empty() || decoded.from.empty() || decoded.to.empty()) {
+std::optional<cutover_record> decode_cutover(std::string_view name, const json::object& fields) {
+    const auto kind = std::ranges::find(kinds, name, journal_kind);
+    if (kind == std::end(kinds)) {
+        return std::nullopt;
+    }
+    cutover_record decoded{
+        .kind = *kind,
+        .id = text_in(fields, "id"),
+        .from = text_in(fields, "from"),
+        .to = text_in(fields, "to"),
+        .retarget = fields.contains("retarget"),
+        .way_back = fields.contains("way_back"),
+        .generation = static_cast<std::uint64_t>(number_in(fields, "generation")),
+        .read_only = fields.contains("read_only"),
+        .text = text_in(fields, "text")};
+    if (const json::value* fence = fields.if_contains("fence")) {
+        decoded.fence = decode_fence(*fence);
+    }
+    if (const json::value* fence = fields.if_contains("to_fence")) {
+        decoded.to_fence = decode_fence(*fence);
+    }
+    const json::value* admit = fields.if_contains("admit");
+    if (admit != nullptr && admit->is_object()) {
+        auto who = decode_admission(admit->get_object());
+        if (!who) {
             return std::nullopt;
         }
-        return decoded;
+        decoded.admit = std::move(*who);
     }
-    return std::nullopt;
+    if (const json::value* steps = fields.if_contains("steps")) {
+        decoded.steps = decode_steps(*steps);
+    }
+    if (const json::value* pause = fields.if_contains("pause")) {
+        decoded.pause = decode_pause(*pause);
+    }
+    if (decoded.id.empty() || decoded.from.empty() || decoded.to.empty()) {
+        return std::nullopt;
+    }
+    return decoded;
 }
 
 }  // namespace pgsluice::control

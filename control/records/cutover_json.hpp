@@ -1,6 +1,5 @@
 #pragma once
 
-#include "control/journal/format.hpp"
 #include "control/records/cutover.hpp"
 
 #include <boost/json/object.hpp>
@@ -8,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace pgsluice::control {
 
@@ -17,8 +17,10 @@ std::string journal_kind(record_kind kind);
 /// A cutover's record as the payload of a journal record.
 boost::json::object encode_cutover(const cutover_record& record);
 
-/// Reads encode_cutover() back. Nothing when `record` is of another kind or lacks a field.
-std::optional<cutover_record> decode_cutover(const journal_record& record);
+/// Reads encode_cutover() back from a journal record of this kind and payload. Nothing when the
+/// kind is none of a cutover's or a field is missing.
+std::optional<cutover_record>
+decode_cutover(std::string_view kind, const boost::json::object& payload);
 
 /// A fence's undo information and back; nothing decodes to a server that had no setting of its own.
 boost::json::object encode_fence(const fence_memory& memory);

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <cstdint>
+#include "control/config/fence_method.hpp"
+
 #include <map>
 #include <optional>
 #include <string>
@@ -8,15 +9,6 @@
 #include <vector>
 
 namespace pgsluice::control {
-
-/// How a cutover keeps the server that it leaves from taking writes beside pgsluice.
-enum class fence_method : std::uint8_t {
-    none,
-    default_read_only,  ///< new sessions are read-only by default
-    lock_tables,        ///< that, and until the end of the cutover nobody changes a row
-    revoke_connect,     ///< nobody but superusers may log in
-    command,            ///< the operator's own
-};
 
 /// What was on a server before a fence was raised there, and how: all that lowering it takes.
 struct fence_memory {

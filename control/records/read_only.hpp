@@ -1,6 +1,6 @@
 #pragma once
 
-#include "control/records/cutover.hpp"
+#include "control/records/fence.hpp"
 #include "protocol/errors.hpp"
 #include "proxy/model/service_settings.hpp"
 

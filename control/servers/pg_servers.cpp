@@ -136,7 +136,7 @@ step_result<pg_client*> pg_servers::to(const limits& until) {
 }
 
 step_result<std::vector<check_row>>
-pg_servers::preflight(const expectations& expected, limits until) {
+pg_servers::preflight(const preflight_expectations& expected, limits until) {
     auto from_client = from(until);
     auto to_client = from_client ? to(until) : from_client;
     if (!to_client) {

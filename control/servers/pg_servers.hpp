@@ -31,7 +31,7 @@ public:
     explicit pg_servers(pg_servers_settings settings);
 
     step_result<std::vector<check_row>>
-    preflight(const expectations& expected, limits until) override;
+    preflight(const preflight_expectations& expected, limits until) override;
     step_result<std::vector<std::string>>
     custom_settings(std::span<const std::string> databases, limits until) override;
     step_result<std::string> prewarm(limits until) override;

@@ -1,4 +1,5 @@
 // Whom the gate admits: the command and what status tells of it.
+#include "control/commands/argument_rules.hpp"
 #include "control/cutover/steps.hpp"
 #include "control/records/admission.hpp"
 #include "control/service/report_json.hpp"

@@ -2,6 +2,7 @@
 // what a restart finds there is in force from its first client on.
 #include "control/records/canary.hpp"
 
+#include "control/commands/argument_rules.hpp"
 #include "control/config/resolve.hpp"
 #include "control/cutover/steps.hpp"
 #include "control/service/report_json.hpp"

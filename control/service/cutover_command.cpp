@@ -22,7 +22,7 @@ using std::chrono::milliseconds;
 /// The servers of a retarget, which asks nothing of them.
 class no_servers final : public server_pair {
 public:
-    step_result<std::vector<check_row>> preflight(const expectations&, limits) override {
+    step_result<std::vector<check_row>> preflight(const preflight_expectations&, limits) override {
         return no();
     }
     step_result<std::vector<std::string>>

@@ -1,5 +1,6 @@
 // Runs of stages of one service: `admit --stages` and `canary --stages`, what the operator may do
 // with them, and a file for one.
+#include "control/commands/argument_rules.hpp"
 #include "control/records/admission.hpp"
 #include "control/records/canary.hpp"
 #include "control/service/staged.hpp"

@@ -184,10 +184,6 @@ stages_outcome reader::read(std::string_view yaml) {
 
 }  // namespace
 
-std::string_view to_string(stages_of what) noexcept {
-    return what == stages_of::canary ? "canary" : "admission";
-}
-
 stages_outcome parse_stages(std::string_view yaml, const service_config& service, stages_of what) {
     return reader(service, what).read(yaml);
 }

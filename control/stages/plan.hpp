@@ -1,6 +1,7 @@
 #pragma once
 
 #include "control/config/config.hpp"
+#include "control/records/stages.hpp"
 #include "proxy/access/address_set.hpp"
 #include "proxy/access/admission.hpp"
 
@@ -12,10 +13,6 @@
 #include <vector>
 
 namespace pgsluice::control {
-
-/// What a run of stages changes.
-enum class stages_of : std::uint8_t { admission, canary };
-std::string_view to_string(stages_of what) noexcept;
 
 /// What a guard looks at.
 enum class guard_kind : std::uint8_t { errors, latency, held, backend_connections, sql, command };

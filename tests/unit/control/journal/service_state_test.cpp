@@ -7,6 +7,10 @@
 namespace pgsluice::control {
 namespace {
 
+std::optional<cutover_record> decoded(const journal_record& record) {
+    return decode_cutover(record.kind, record.payload);
+}
+
 using testing::HasSubstr;
 
 /// Builds a journal's records in order.
@@ -63,23 +67,23 @@ std::string error_of(const script& s) {
 
 TEST(CutoverRecords, ReadBackAsWritten) {
     const script s = full_cutover();
-    const auto begun = decode_cutover(s.records()[1]);
+    const auto begun = decoded(s.records()[1]);
     ASSERT_TRUE(begun.has_value());
     EXPECT_EQ(begun->kind, record_kind::begun);
     EXPECT_EQ(begun->from, "blue");
     EXPECT_EQ(begun->fence, fence_memory{"off"});
     EXPECT_FALSE(begun->retarget);
-    const auto done = decode_cutover(s.records()[4]);
+    const auto done = decoded(s.records()[4]);
     ASSERT_EQ(done->steps.size(), 1u);
     EXPECT_EQ(done->steps[0].took, std::chrono::microseconds(5));
     EXPECT_TRUE(done->steps[0].in_pause);
     EXPECT_EQ(done->pause.held, std::chrono::microseconds(4));
     EXPECT_EQ(done->pause.added, std::chrono::microseconds(1));
     const script none = script().cutover({.retarget = true, .fence = fence_memory{}});
-    EXPECT_EQ(decode_cutover(none.records()[0])->fence, fence_memory{});
-    EXPECT_TRUE(decode_cutover(none.records()[0])->retarget);
-    EXPECT_EQ(decode_cutover(first_start().records()[0]), std::nullopt);
-    EXPECT_EQ(decode_cutover(script().add("cutover_begun").records()[0]), std::nullopt);
+    EXPECT_EQ(decoded(none.records()[0])->fence, fence_memory{});
+    EXPECT_TRUE(decoded(none.records()[0])->retarget);
+    EXPECT_EQ(decoded(first_start().records()[0]), std::nullopt);
+    EXPECT_EQ(decoded(script().add("cutover_begun").records()[0]), std::nullopt);
 }
 
 TEST(ServiceState, EveryPrefixOfACutoverIsOnOneSide) {
@@ -127,9 +131,9 @@ TEST(ServiceState, KnowsTheFencesThatCutoversLeft) {
         {.kind = record_kind::committed, .id = "c2", .from = "green", .to = "blue", .generation = 3}
     );
     EXPECT_EQ(state_of(s.records()).fences, (fence_memories{{"green", fence_memory{}}}));
-    EXPECT_EQ(decode_cutover(s.records()[5])->to_fence, fence_memory{"off"});
-    EXPECT_TRUE(decode_cutover(s.records()[5])->way_back);
-    EXPECT_FALSE(decode_cutover(s.records()[6])->way_back);
+    EXPECT_EQ(decoded(s.records()[5])->to_fence, fence_memory{"off"});
+    EXPECT_TRUE(decoded(s.records()[5])->way_back);
+    EXPECT_FALSE(decoded(s.records()[6])->way_back);
     EXPECT_EQ(state_of(s.records()).previous, "green");
 }
 
