@@ -1,4 +1,4 @@
-// Two bits an item: up to 32 items in one word, all of them in a vector of words once there were more.
+// Two bits an item: up to 32 items in one word, else all of them in a vector of words.
 
 #include "protocol/conversation/pending_queue.hpp"
 

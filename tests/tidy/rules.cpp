@@ -1,6 +1,9 @@
 // One function a rule, over source_text; the lists that a rule needs stand at the top.
 #include "tests/tidy/rules.hpp"
 
+#include "tests/tidy/classes.hpp"
+#include "tests/tidy/rooms.hpp"
+
 #include <algorithm>
 #include <array>
 #include <regex>
@@ -9,27 +12,6 @@
 namespace pgsluice::tidy {
 
 namespace {
-
-/// What control may know of the data plane: how to drive it, what to tell it, what it tells.
-constexpr std::array control_sees{
-    std::string_view("proxy/access/address_set.hpp"),
-    std::string_view("proxy/engine/engine.hpp"),
-    std::string_view("proxy/model/session_info.hpp"),
-    std::string_view("proxy/access/login_rules.hpp"),
-    std::string_view("proxy/model/operator_console.hpp"),
-    std::string_view("proxy/model/service_settings.hpp"),
-    std::string_view("proxy/access/secret_source.hpp"),
-    std::string_view("proxy/model/stats.hpp"),
-    std::string_view("proxy/net/tls_context.hpp"),
-    std::string_view("proxy/access/user_maps.hpp"),
-};
-
-/// The control plane's libraries. The data plane neither parses configuration nor blocks in libpq.
-constexpr std::array control_alone{
-    std::string_view("libpq-fe.h"),
-    std::string_view("yaml-cpp/"),
-    std::string_view("CLI/"),
-};
 
 struct banned_word {
     std::string_view folder;  ///< empty: everywhere but tests
@@ -42,13 +24,6 @@ constexpr std::array banned_words{
     banned_word{"proxy", R"(\bsleep_(for|until)\b)", "a worker serves everybody; use a deadline"},
 };
 
-template <class List>
-bool any_prefix(const List& list, std::string_view text) {
-    return std::any_of(list.begin(), list.end(), [&](std::string_view prefix) {
-        return text.starts_with(prefix);
-    });
-}
-
 void add(findings& out, const source_text& source, std::size_t line, std::string_view what) {
     out.push_back(source.path() + ":" + std::to_string(line) + ": " + std::string(what));
 }
@@ -57,8 +32,8 @@ bool is_standard(std::string_view header) {
     return header.find_first_of("/.") == std::string_view::npos;
 }
 
-/// What is wrong with this include in this folder; empty if nothing is.
-std::string_view refuse_own(std::string_view folder, std::string_view header) {
+/// What is wrong with an include of one of our own headers; empty if nothing is.
+std::string refuse_own(const source_text& source, std::string_view header) {
     const std::string_view target = header.substr(0, header.find('/'));
     if (!header.ends_with(".hpp")) {
         return "include headers of our own (.hpp) in quotes, and nothing else";
@@ -66,32 +41,26 @@ std::string_view refuse_own(std::string_view folder, std::string_view header) {
     if (target != "protocol" && target != "proxy" && target != "control" && target != "tests") {
         return "name our headers from the root of the repository";
     }
-    if (folder == "tests" || target == folder) {
+    if (source.folder() == "tests") {
         return "";
     }
     if (target == "tests") {
         return "nothing includes tests/";
     }
-    if (folder == "protocol" || target == "control") {
-        return "against the arrows control -> proxy -> protocol";
-    }
-    if (target == "proxy" && std::ranges::find(control_sees, header) == control_sees.end()) {
-        return "control sees only proxy's engine, admission, directive, login_rules, "
-               "operator_console, route, secret_source, stats, tls and user_maps";
-    }
-    return "";
+    const room* const from = room_of(rooms, source.path());
+    return from == nullptr ? "" : refuse_room(rooms, *from, header);
 }
 
-std::string_view refuse_foreign(std::string_view folder, std::string_view header) {
-    if (folder == "protocol") {
+std::string refuse_foreign(const source_text& source, std::string_view header) {
+    if (source.folder() == "protocol") {
         const bool allowed = is_standard(header) || header.starts_with("openssl/") ||
                              header.starts_with("boost/system/");
-        return allowed ? "" : "protocol sees only std, OpenSSL and Boost.System";
+        if (!allowed) {
+            return "protocol sees only std, OpenSSL and Boost.System";
+        }
     }
-    if (folder == "proxy" && any_prefix(control_alone, header)) {
-        return "a library of control's alone";
-    }
-    return "";
+    const room* const from = room_of(rooms, source.path());
+    return from == nullptr ? "" : refuse_library(*from, header);
 }
 
 std::size_t columns(std::string_view line) {
@@ -133,6 +102,17 @@ void check_columns(findings& out, const source_text& source) {
 
 }  // namespace
 
+findings check_place(const source_text& source) {
+    const std::string_view path = source.path();
+    if (source.folder() == "tests" || room_of(rooms, path) != nullptr) {
+        return {};
+    }
+    const bool is_common = std::ranges::any_of(common_headers, [&](std::string_view header) {
+        return path.substr(0, path.rfind('.')) == header.substr(0, header.rfind('.'));
+    });
+    return is_common ? findings{} : findings{source.path() + ":1: is in no room"};
+}
+
 findings check_arrows(const source_text& source) {
     static const std::regex include(R"(^\s*#\s*include\s*([<"])([^>"]+)[>"])");
     findings out;
@@ -144,11 +124,10 @@ findings check_arrows(const source_text& source) {
             continue;
         }
         const std::string header = found[2].str();
-        const std::string_view wrong = *found[1].first == '"'
-                                           ? refuse_own(source.folder(), header)
-                                           : refuse_foreign(source.folder(), header);
+        const std::string wrong =
+            *found[1].first == '"' ? refuse_own(source, header) : refuse_foreign(source, header);
         if (!wrong.empty()) {
-            add(out, source, i + 1, "includes " + header + ": " + std::string(wrong));
+            add(out, source, i + 1, "includes " + header + ": " + wrong);
         }
     }
     return out;
@@ -162,7 +141,48 @@ findings check_sizes(const source_text& source) {
     check_columns(out, source);
     for (const function_extent& f : source.functions()) {
         if (f.last_line - f.first_line + 1 > function_lines_max) {
-            add(out, source, f.first_line, "function has more than 70 lines: " + f.signature);
+            add(out, source, f.first_line, "function has more than 60 lines: " + f.signature);
+        }
+    }
+    return out;
+}
+
+findings check_classes(const source_text& source) {
+    findings out;
+    for (const class_extent& each : classes_of(source)) {
+        if (each.functions > class_functions_max) {
+            add(out, source, each.line, "class has more than 40 member functions: " + each.name);
+        }
+        if (each.booleans > class_booleans_max) {
+            add(out, source, each.line, "class has more than 10 booleans: " + each.name);
+        }
+    }
+    return out;
+}
+
+findings check_opening(const source_text& source) {
+    const bool needs_one = !source.is_header() && source.folder() != "tests";
+    if (!needs_one || source.lines().empty() || source.lines().front().starts_with("//")) {
+        return {};
+    }
+    return {source.path() + ":1: does not open with a comment that says what is in it"};
+}
+
+/// Resuming such a coroutine of g++ 12 goes on at the wrong place.
+findings check_awaits(const source_text& source) {
+    static const std::regex in_condition(
+        R"(\b(if|while|switch)\s*(constexpr\s*)?\([^;{]*\bco_await\b)"
+    );
+    static const std::regex in_choice(
+        R"(\bco_await\b[^;{}]*(&&|\|\||\s\?\s)|(&&|\|\||\s\?\s)[^;{}]*\bco_await\b)"
+    );
+    findings out;
+    const std::string code = source.only(part::code);
+    for (const std::regex* const wrong : {&in_condition, &in_choice}) {
+        for (std::sregex_iterator at(code.begin(), code.end(), *wrong), end; at != end; ++at) {
+            const auto before = code.begin() + at->position();
+            const auto line = 1 + static_cast<std::size_t>(std::count(code.begin(), before, '\n'));
+            add(out, source, line, "co_await in a condition or a choice; give it a name first");
         }
     }
     return out;
@@ -204,7 +224,14 @@ findings check_words(const source_text& source) {
 
 findings check_source(const source_text& source) {
     findings out;
-    for (const auto check : {check_arrows, check_sizes, check_header, check_words}) {
+    for (const auto check :
+         {check_place,
+          check_arrows,
+          check_sizes,
+          check_classes,
+          check_awaits,
+          check_header,
+          check_words}) {
         const findings found = check(source);
         out.insert(out.end(), found.begin(), found.end());
     }
@@ -225,14 +252,23 @@ findings check_script(const std::string& path, const std::string& text) {
     return out;
 }
 
-findings check_readme(const std::string& path, const std::string& text) {
+findings check_readme(const std::string& path, const std::string& text, std::size_t lines_max) {
     if (text.empty()) {
         return {path + ": missing"};
     }
-    if (split_lines(text).size() > readme_lines_max) {
-        return {path + ": more than 60 lines"};
+    if (split_lines(text).size() > lines_max) {
+        return {path + ": more than " + std::to_string(lines_max) + " lines"};
     }
     return {};
+}
+
+findings check_folder(const std::string& path, std::size_t sources, std::size_t sources_max) {
+    if (sources <= sources_max) {
+        return {};
+    }
+    return {
+        path + ": holds " + std::to_string(sources) + " sources, at most " +
+        std::to_string(sources_max) + " are allowed"};
 }
 
 }  // namespace pgsluice::tidy
