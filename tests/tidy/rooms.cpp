@@ -105,7 +105,10 @@ const std::vector<room> rooms{
      with_protocol({{"control/base", "control/config", "control/records"}, proxy_values}),
      {"libpq-fe.h", "spdlog/"}},
     {"control/preflight",
-     with_protocol({{"control/base", "control/config", "control/postgres"}, proxy_values}),
+     with_protocol({
+         {"control/base", "control/config", "control/records", "control/postgres"},
+         proxy_values,
+     }),
      {}},
     {"control/cutover",
      with_protocol({
