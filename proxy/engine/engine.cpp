@@ -1,9 +1,9 @@
 #include "proxy/engine/engine.hpp"
 
-#include "proxy/engine/service_shared.hpp"
 #include "proxy/engine/worker.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/session/cancel_registry.hpp"
+#include "proxy/session/service_shared.hpp"
 #include "proxy/session/session.hpp"
 
 #include <algorithm>
@@ -111,7 +111,7 @@ entrances(const std::vector<engine::service_start>& starts) {
 
 struct engine::parts {
     cancel_registry cancels;
-    std::deque<service> services;
+    std::deque<service_shared> services;
     std::vector<route> routes;
     std::vector<bool> gates;
     std::vector<std::shared_ptr<const admission>> admitted;

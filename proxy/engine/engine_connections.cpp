@@ -60,7 +60,7 @@ void engine::take_clients(service_id service, bool on) {
 }
 
 void engine::stop_listening() {
-    on_shards(0, [](shard& s) { s.home().stop_listening(); });
+    on_shards(0, [](shard& s) { s.stop_listening(); });
 }
 
 }  // namespace pgsluice::proxy

@@ -24,23 +24,26 @@ task<void> live(std::unique_ptr<session> s) {
 
 shard::shard(
     worker& home,
-    service& shared,
+    service_shared& shared,
     std::shared_ptr<const service_settings> settings,
     route at,
     gate_start gate
 )
-    : worker_(home), service_(shared), settings_(std::move(settings)), route_(at),
-      gate_open_(gate.is_open), admitted_(std::move(gate.admitted)),
-      canary_(std::move(gate.canary)), access_(gate.access), takes_clients_(gate.takes_clients) {
-    PGSLUICE_ASSERT(admitted_ != nullptr);
+    : session_host(home.share(), shared, std::move(settings), at), worker_(home) {
+    PGSLUICE_ASSERT(gate.admitted != nullptr);
+    gate_open_ = gate.is_open;
+    takes_clients_ = gate.takes_clients;
+    access_ = gate.access;
+    admitted_ = std::move(gate.admitted);
+    canary_ = std::move(gate.canary);
 }
 
 shard::~shard() {
     PGSLUICE_ASSERT(sessions_.empty());
 }
 
-shard_counters& shard::counters() noexcept {
-    return service_.counters(worker_.index());
+void shard::stop_listening() {
+    worker_.stop_listening();
 }
 
 void shard::enter(session& s) {
@@ -69,20 +72,20 @@ void shard::count_switched(bool lost) noexcept {
 }
 
 const std::vector<std::string>& shard::custom_names() {
-    service_.names_since(names_version_, names_);
+    shared_.names_since(names_version_, names_);
     return names_;
 }
 
 void shard::learn(std::string_view name) {
     if (!std::binary_search(names_.begin(), names_.end(), name)) {
-        service_.learn(name);
-        service_.names_since(names_version_, names_);
+        shared_.learn(name);
+        shared_.names_since(names_version_, names_);
     }
 }
 
 void shard::accept(int client, const endpoint& from, const std::shared_ptr<const entrance>& in) {
     shard_counters::bump(counters().clients_accepted);
-    if (!service_.try_greet(settings_->max_connections + strangers_spare)) {
+    if (!shared_.try_greet(settings_->max_connections + strangers_spare)) {
         shard_counters::bump(counters().clients_refused);
         ::close(client);
         return;
@@ -94,7 +97,7 @@ void shard::accept(int client, const endpoint& from, const std::shared_ptr<const
 
 void shard::take_over(session& arrived) {
     shard_counters::bump(counters().clients_accepted);
-    if (!service_.try_greet(settings_->max_connections + strangers_spare)) {
+    if (!shared_.try_greet(settings_->max_connections + strangers_spare)) {
         shard_counters::bump(counters().clients_refused);
         return;
     }

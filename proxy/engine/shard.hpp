@@ -3,7 +3,6 @@
 #include "protocol/auth/credentials.hpp"
 #include "proxy/access/admission.hpp"
 #include "proxy/engine/copy_pace.hpp"
-#include "proxy/engine/service_shared.hpp"
 #include "proxy/image/session_image.hpp"
 #include "proxy/leg/leg.hpp"
 #include "proxy/model/canary_route.hpp"
@@ -17,6 +16,7 @@
 #include "proxy/model/stats.hpp"
 #include "proxy/net/endpoint.hpp"
 #include "proxy/net/reactor.hpp"
+#include "proxy/session/host.hpp"
 
 #include <cstdint>
 #include <exception>
@@ -37,7 +37,7 @@ class worker;
 
 /// One service on one worker: its sessions, its copy of gate, route and order. Everything here runs
 /// on the worker's thread.
-class shard {
+class shard final : public session_host {
 public:
     /// What the gate lets through at the start.
     struct gate_start {
@@ -50,35 +50,33 @@ public:
 
     shard(
         worker& home,
-        service& shared,
+        service_shared& shared,
         std::shared_ptr<const service_settings> settings,
         route at,
         gate_start gate
     );
     ~shard();
 
-    // --- for sessions -----------------------------------------------------------------------
-    worker& home() const noexcept { return worker_; }
-    service& shared() const noexcept { return service_; }
-    const service_settings& settings() const noexcept { return *settings_; }
-    std::shared_ptr<const service_settings> settings_snapshot() const { return settings_; }
-    route at() const noexcept { return route_; }
-    bool gate_open() const noexcept { return gate_open_; }
-    /// Whom an open gate lets through.
-    const admission& admitted() const noexcept { return *admitted_; }
-    /// Who goes elsewhere than to at(); null: nobody.
-    const canary_route* canary() const noexcept { return canary_.get(); }
+    // --- for sessions, see session_host -----------------------------------------------------
+    void enter(session& s) override;
+    void leave(session& s) override;
+    void give_turn_back() noexcept override;
+    void note_copy(steady_time::duration took) noexcept override;
+    void count_switched(bool lost) noexcept override;
+    void count_stall(steady_time::duration waited) noexcept override;
+    void count_failure(std::string_view sqlstate, load_side side) override;
+    void retire(std::unique_ptr<leg> left) override;
+    const std::vector<std::string>& custom_names() override;
+    void learn(std::string_view name) override;
+    session_host& sibling(std::size_t service) const override;
+    void take_over(session& arrived) override;
+    void forward_cancel(const cancel_target& to, session_id asker) override;
+    void tell(session_id whom, std::function<void()> what) override;
+
+    // --- from the worker --------------------------------------------------------------------
+    void accept(int client, const endpoint& from, const std::shared_ptr<const entrance>& in);
     /// Every session is told where it belongs: those that live move as by reconnect().
     void set_canary(std::shared_ptr<const canary_route> to);
-    /// Its backend could not be reached: new sessions do not try it again for a moment.
-    void rest_canary(steady_time until) noexcept { canary_rests_until_ = until; }
-    bool canary_rests() const noexcept { return reactor::now() < canary_rests_until_; }
-    /// Some session has to be reconnected.
-    void has_reconnects() noexcept { reconnects_ = changed_ = true; }
-    /// No session may begin new work that writes.
-    bool read_only() const noexcept { return access_ != forced_access::none; }
-    /// Sessions log in with what may only read, where their backend has that.
-    bool restricts() const noexcept { return access_ == forced_access::restricted; }
     void force_access(forced_access to);
     /// Parks the sessions whose work is long; everybody else goes on. open_gate() releases them.
     void hold_long(milliseconds threshold);
@@ -86,47 +84,11 @@ public:
     void end_drain();
     /// Marks every session to be reconnected; how many those are.
     std::size_t reconnect();
-    bool takes_clients() const noexcept { return takes_clients_; }
     void take_clients(bool on) noexcept { takes_clients_ = on; }
+    /// No service of this worker accepts connections any more.
+    void stop_listening();
     /// Begins to count anew what clients get, or ends that.
     void read_load(bool on);
-    /// Null while nobody asks.
-    service_load* load() noexcept { return load_.get(); }
-    /// A client was not served at all, or not to the end; empty: its server's own error is counted.
-    void count_failure(std::string_view sqlstate, load_side side);
-    const std::optional<move_order>& order() const noexcept { return order_; }
-    bool promoted() const noexcept { return promoted_; }
-    const farewell& left_behind() const noexcept { return left_behind_; }
-    shard_counters& counters() noexcept;
-
-    void enter(session& s);
-    void leave(session& s);
-    void give_turn_back() noexcept;
-    /// A session was copied to a new connection in that time.
-    void note_copy(steady_time::duration took) noexcept;
-    void count_switched(bool lost) noexcept;
-    /// A client that had sent something waited this long and goes on.
-    void count_stall(steady_time::duration waited) noexcept;
-    /// Takes over a leg that its session has left. It is closed some time after the gate has
-    /// opened: a server that ends hundreds of backends at once has no time for the clients that
-    /// wait.
-    void retire(std::unique_ptr<leg> left);
-    /// Something that service_progress counts may have changed.
-    void changed() noexcept { changed_ = true; }
-
-    const std::vector<std::string>& custom_names();
-    void learn(std::string_view name);
-    /// OIDs of types asked for before, by "backend database NUL schema NUL name".
-    std::map<std::string, std::uint32_t>& known_types() noexcept { return known_types_; }
-    /// Credentials with keys derived from plain passwords, by user and backend.
-    using derived_keys = std::map<std::pair<std::string, std::uint32_t>, protocol::credentials>;
-    derived_keys& derived() noexcept { return derived_; }
-
-    // --- from the worker --------------------------------------------------------------------
-    void accept(int client, const endpoint& from, const std::shared_ptr<const entrance>& in);
-    /// A session of another service of this worker whose client is meant for this one: goes on here
-    /// with what it knows, or is refused as by accept().
-    void take_over(session& arrived);
     session* find(session_id id) const;
     void for_each(const std::function<void(session&)>& visit);
     void close_gate();
@@ -171,25 +133,12 @@ private:
     std::uint32_t turns_share() const noexcept;
 
     worker& worker_;
-    service& service_;
-    std::shared_ptr<const service_settings> settings_;
-    route route_;
-    bool gate_open_;
-    std::shared_ptr<const admission> admitted_;   ///< never null
-    std::shared_ptr<const canary_route> canary_;  ///< null: none
-    steady_time canary_rests_until_{};
-    forced_access access_;
     bool guards_ = false;   ///< some session still has to get its guard
     bool follows_ = false;  ///< some session has not left the old server yet
     bool strays_ = false;   ///< some session is not yet where, or who, it should be
     bool drains_ = false;
-    bool reconnects_ = false;  ///< some session waits for its turn, or has it
-    bool takes_clients_;
     bool holds_long_ = false;
     steady_time holds_long_since_{};
-    std::optional<move_order> order_;
-    bool promoted_ = false;
-    farewell left_behind_;
     std::map<session_id, session*> sessions_;
     std::vector<session_id> to_release_;  ///< may go on, but not yet let go; next at the back
     std::vector<std::unique_ptr<leg>> retired_;
@@ -200,14 +149,10 @@ private:
     std::uint32_t switched_ = 0;
     std::uint32_t lost_ = 0;
     bool tidying_ = false;  ///< some session may carry private statements without an order
-    bool changed_ = true;
     stall_histogram stalls_;
     service_traffic ended_;  ///< of sessions that have left, and all waits
-    std::unique_ptr<service_load> load_;
     std::uint64_t names_version_ = ~std::uint64_t{0};
     std::vector<std::string> names_;
-    std::map<std::string, std::uint32_t> known_types_;
-    derived_keys derived_;
 };
 
 /// Logs why a coroutine that nobody waits for has ended, if that was an error.

@@ -53,7 +53,7 @@ void shard::publish_now() {
     guards_ = now.unguarded != 0;
     follows_ = now.to_switch != 0;
     strays_ = now.to_follow != 0;
-    service_.publish(worker_.index(), now);
+    shared_.publish(worker_.index(), now);
 }
 
 service_progress shard::count() const {

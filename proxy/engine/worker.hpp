@@ -42,8 +42,7 @@ public:
 
     std::uint32_t index() const noexcept { return index_; }
     reactor& loop() noexcept { return loop_; }
-    cancel_registry& cancels() noexcept { return cancels_; }
-    std::span<std::uint8_t> scratch() noexcept { return scratch_; }
+    worker_share share() noexcept { return {loop_, scratch_, index_, cancels_}; }
     session_id next_session_id() noexcept { return next_id_++ * id_stride + index_; }
     /// The worker that a session id belongs to.
     static std::uint32_t index_of(session_id id) noexcept {

@@ -2,6 +2,7 @@
 
 #include "proxy/model/session_info.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -9,6 +10,9 @@
 #include <unordered_map>
 
 namespace pgsluice::proxy {
+
+/// How long a client waits for the server to have acted on its CancelRequest.
+inline constexpr std::chrono::seconds cancel_time{10};
 
 /// Where a cancel key leads: the session may be on any worker and on any leg by now.
 struct cancel_target {

@@ -2,9 +2,9 @@
 // the one that the operating system has for them.
 
 #include "proxy/access/user_maps.hpp"
-#include "proxy/engine/shard.hpp"
 #include "proxy/net/peer_credentials.hpp"
 #include "proxy/net/tls_channel.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
 
@@ -31,7 +31,7 @@ failure of_another_name(bool is_certificate, std::string_view user) {
 /// Why a client is not even asked, if it is not.
 std::optional<failure> session::refuse_login(const login_rules::verdict& how) const {
     if (how.method == login_method::reject) {
-        return refusal::no_login_rule(shard_.settings(), *startup_, address_, client_.is_secure());
+        return refusal::no_login_rule(host_.settings(), *startup_, address_, client_.is_secure());
     }
     if (how.method == login_method::cert || how.method == login_method::peer) {
         return refuse_by_name(how);
@@ -42,7 +42,7 @@ std::optional<failure> session::refuse_login(const login_rules::verdict& how) co
 /// Whoever logs in by its password as well. Unix sockets are as good as a certificate to the
 /// service's `tls.mode`.
 std::optional<failure> session::refuse_by_certificate(client_certificate needed) const {
-    const client_tls mode = source_.is_local ? client_tls::prefer : shard_.settings().tls;
+    const client_tls mode = source_.is_local ? client_tls::prefer : host_.settings().tls;
     if (mode == client_tls::verify_full) {
         needed = client_certificate::of_user;
     } else if (mode == client_tls::verify_ca) {
@@ -77,7 +77,7 @@ std::optional<failure> session::refuse_by_name(const login_rules::verdict& how) 
             {},
             {}};
     }
-    const auto& maps = shard_.settings().maps;
+    const auto& maps = host_.settings().maps;
     const std::string user(startup_->user());
     const bool is_let_in =
         how.map.empty() ? *name == user : maps && maps->lets_in(how.map, *name, user);

@@ -2,9 +2,8 @@
 // its database, or else the one for all others. Whoever wants the console gets that of the first
 // service that knows its user.
 
-#include "proxy/engine/shard.hpp"
-#include "proxy/engine/worker.hpp"
 #include "proxy/model/operator_console.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
 
@@ -30,14 +29,14 @@ bool welcomes(const service_settings& settings, const operator_console::asker& w
 }  // namespace
 
 /// Null when there is none.
-shard* session::service_meant() const {
+session_host* session::service_meant() const {
     const std::string_view database = startup_->database();
-    std::vector<shard*> here;
+    std::vector<session_host*> here;
     for (const std::size_t id : entrance_->services) {
-        here.push_back(&shard_.home().at(id));
+        here.push_back(&host_.sibling(id));
     }
     const auto first = [&here](const auto& suits) {
-        const auto found = std::find_if(here.begin(), here.end(), [&](const shard* each) {
+        const auto found = std::find_if(here.begin(), here.end(), [&](const session_host* each) {
             return suits(each->settings());
         });
         return found == here.end() ? nullptr : *found;
@@ -47,18 +46,19 @@ shard* session::service_meant() const {
     };
     if (is_console_name(database) && !startup_->wants_replication() && first(has_console)) {
         const operator_console::asker who{std::string(startup_->user()), address_};
-        shard* const known =
+        session_host* const known =
             first([&](const service_settings& each) { return welcomes(each, who); });
         return known != nullptr ? known : first(has_console);
     }
-    shard* const named = first([&](const service_settings& each) { return names(each, database); });
+    session_host* const named =
+        first([&](const service_settings& each) { return names(each, database); });
     return named != nullptr ? named : first(takes_all);
 }
 
 /// True when that is the service whose session this is.
 task<bool> session::find_service() {
-    shard* const meant = service_meant();
-    if (meant == &shard_) {
+    session_host* const meant = service_meant();
+    if (meant == &host_) {
         co_return true;
     }
     if (meant != nullptr) {
@@ -68,7 +68,7 @@ task<bool> session::find_service() {
         }
         co_return false;
     }
-    shard_counters::bump(shard_.counters().clients_refused);
+    shard_counters::bump(host_.counters().clients_refused);
     failure why = refusal::no_such_database(startup_->database());
     co_await tell_and_close(std::move(why));
     co_return false;

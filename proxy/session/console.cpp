@@ -6,9 +6,8 @@
 #include "protocol/console/console_dialogue.hpp"
 #include "protocol/wire/message_types.hpp"
 #include "protocol/wire/messages.hpp"
-#include "proxy/engine/shard.hpp"
-#include "proxy/engine/worker.hpp"
 #include "proxy/model/operator_console.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/session.hpp"
 
 #include <spdlog/spdlog.h>
@@ -80,7 +79,7 @@ struct said {
 }  // namespace
 
 bool session::wants_console() const noexcept {
-    return shard_.settings().console && is_console_name(startup_->database()) &&
+    return host_.settings().console && is_console_name(startup_->database()) &&
            !startup_->wants_replication();
 }
 
@@ -111,7 +110,7 @@ session::refuse_console(const service_settings& settings, login_method method) c
 
 task<void> session::serve_console() {
     is_console_ = true;
-    const auto settings = shard_.settings_snapshot();
+    const auto settings = host_.settings_snapshot();
     // Between this look at the settings and prove_client()'s own nothing else runs.
     if (auto refused = refuse_console(*settings, choose_login(*settings).method)) {
         login_failure what{.why = std::move(*refused)};
@@ -130,7 +129,7 @@ task<void> session::serve_console() {
         co_await tell_login_failed(std::move(what), {});
         co_return;
     }
-    has_console_place_ = shard_.shared().try_open_console(consoles_max);
+    has_console_place_ = host_.shared().try_open_console(consoles_max);
     if (!has_console_place_) {
         failure why{
             std::string(sqlstate::too_many_connections),
@@ -200,16 +199,10 @@ task<std::optional<protocol::console_answer>> session::ask_console(
     std::shared_ptr<operator_console> asked, operator_console::asker who, std::string statement
 ) {
     const auto waiting = std::make_shared<said>();
-    worker* const here = &shard_.home();
-    const std::size_t service = shard_.shared().id();
+    session_host* const here = &host_;
     const session_id me = id_;
-    const auto hear = [waiting, here, service, me](const std::function<void(said&)>& what) {
-        here->loop().post([waiting, here, service, me, what] {
-            what(*waiting);
-            if (session* const asking = here->at(service).find(me)) {
-                asking->notify();
-            }
-        });
+    const auto hear = [waiting, here, me](const std::function<void(said&)>& what) {
+        here->tell(me, [waiting, what] { what(*waiting); });
     };
     operator_console::listener to{
         .tell =

@@ -1,11 +1,10 @@
 // How a session is copied to another backend: captured on its leg, replayed on a spare, captured
 // there again and compared. Nothing here changes what the client sees; switch.cpp does.
 
-#include "proxy/engine/shard.hpp"
-#include "proxy/engine/worker.hpp"
 #include "proxy/image/capture.hpp"
 #include "proxy/image/image_compare.hpp"
 #include "proxy/image/replay.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/session.hpp"
 
 #include <spdlog/spdlog.h>
@@ -82,18 +81,18 @@ void session::pin_down(std::vector<pin_reason> why, move_stage as) {
     pins_ = std::move(why);
     stage_ = as;
     release_turn();
-    shard_.changed();
+    host_.changed();
 }
 
 void session::release_turn() noexcept {
     if (std::exchange(has_turn_, false)) {
-        shard_.give_turn_back();
+        host_.give_turn_back();
     }
 }
 
 /// The session has its turn and is parked.
 task<void> session::capture_for_order() {
-    const auto order = shard_.order();
+    const auto order = host_.order();
     if (lacks_credentials() || startup_->wants_replication()) {
         captured_requests_ = pump_.requests();
         pin_down(
@@ -102,7 +101,7 @@ task<void> session::capture_for_order() {
         co_return;
     }
     auto captured = co_await capture();
-    if (!order || !shard_.order() || shard_.order()->id != order->id) {
+    if (!order || !host_.order() || host_.order()->id != order->id) {
         release_turn();
         co_return;
     }
@@ -140,11 +139,11 @@ task<result<session_image>> session::capture() {
     const std::string unnamed(pump_.tap().unnamed_parse());
     const auto types = unstable_types(protocol::as_bytes(unnamed));
     capture_options options{
-        .custom_names = shard_.custom_names(),
+        .custom_names = host_.custom_names(),
         .type_oids = types,
         .is_prepared = has_private_statements_,
         .asks_unnamed = !unnamed.empty() || pump_.tap().unnamed_in_doubt(),
-        .asks_currval = shard_.settings().pins_defined_currval};
+        .asks_currval = host_.settings().pins_defined_currval};
     const stray_message tell = pass_to_client();
     result<session_image> image =
         failure{std::string(sqlstate::internal_error), "no attempt", {}, {}};
@@ -182,40 +181,35 @@ void session::start_building() {
     }
     const bool is_whole = !spare_;
     if (is_whole) {
-        spare_ = std::make_unique<spare_leg>(shard_.home().loop());
+        spare_ = std::make_unique<spare_leg>(host_.home().loop);
     }
     stage_ = move_stage::preparing;
     building_ = true;
-    shard_.changed();
+    host_.changed();
     const steady_time begun = reactor::now();
-    spawn(
-        build_spare(shard_.order()->id),
-        [this, is_whole, begun](const std::exception_ptr& error) {
-            building_ = false;
-            if (is_whole && stage_ == move_stage::prepared) {
-                shard_.note_copy(reactor::now() - begun);
-            }
-            if (error) {
-                drop_spare();
-                pin_down(
-                    one_reason(pin_code::capture_failed, "out of memory"), move_stage::unready
-                );
-            }
-            release_turn();
-            shard_.changed();
-            wait_.notify();
+    spawn(build_spare(host_.order()->id), [this, is_whole, begun](const std::exception_ptr& error) {
+        building_ = false;
+        if (is_whole && stage_ == move_stage::prepared) {
+            host_.note_copy(reactor::now() - begun);
         }
-    );
+        if (error) {
+            drop_spare();
+            pin_down(one_reason(pin_code::capture_failed, "out of memory"), move_stage::unready);
+        }
+        release_turn();
+        host_.changed();
+        wait_.notify();
+    });
 }
 
 /// Runs beside the session's own coroutine.
 task<void> session::build_spare(std::uint64_t order_id) {
-    const std::uint32_t to = shard_.order()->to;
-    const bool in_recovery = shard_.order()->standby && !shard_.promoted();
+    const std::uint32_t to = host_.order()->to;
+    const bool in_recovery = host_.order()->standby && !host_.promoted();
     auto why_not = co_await prepare_spare(*spare_, to, in_recovery);
-    if (ending_ || !shard_.order() || shard_.order()->id != order_id) {
+    if (ending_ || !host_.order() || host_.order()->id != order_id) {
         drop_spare();
-        stage_ = shard_.order() ? move_stage::queued : move_stage::none;
+        stage_ = host_.order() ? move_stage::queued : move_stage::none;
         co_return;
     }
     if (why_not.empty()) {
@@ -253,13 +247,13 @@ session::prepare_spare(spare_leg& s, std::uint32_t backend, bool in_recovery) {
 }
 
 task<std::vector<pin_reason>> session::log_in_spare(spare_leg& s, std::uint32_t backend) {
-    const auto settings = shard_.settings_snapshot();
+    const auto settings = host_.settings_snapshot();
     const backend_target& target = settings->backends[backend];
     s.line->backend = backend;
     s.line->preface = preface_for(target);
     const auto opened = co_await open_leg(*s.line, s.point, target, settings->connect_timeout);
     if (!opened) {
-        shard_counters::bump(shard_.counters().connects_failed);
+        shard_counters::bump(host_.counters().connects_failed);
         co_return unready(target.name, opened.error());
     }
     auto other = stand_in_at(*settings, backend, s.line->is_restricted);
@@ -318,7 +312,7 @@ session::replay_on(spare_leg& s, const session_image& image, bool in_recovery) {
     const auto done =
         co_await run_script(*s.line, s.point, plan->before_promotion, deadline, ignore_stray);
     if (!done) {
-        co_return unready(shard_.settings().backends[s.line->backend].name, done.error());
+        co_return unready(host_.settings().backends[s.line->backend].name, done.error());
     }
     if (const script_error* error = done->first_error()) {
         co_return reasons_of({pin_of(*error)});
@@ -329,7 +323,7 @@ session::replay_on(spare_leg& s, const session_image& image, bool in_recovery) {
 
 /// The OIDs of the image's types on the spare's server, asked for once per backend and database.
 task<result<oid_map>> session::map_types(spare_leg& s, const session_image& image) {
-    auto& known = shard_.known_types();
+    auto& known = host_.known_types();
     const std::uint32_t backend = s.line->backend;
     std::vector<user_type> asked;
     for (const user_type& type : image.types) {
@@ -376,7 +370,7 @@ task<std::vector<pin_reason>> session::verify_spare(spare_leg& s, const session_
         co_await run_script(*s.line, s.point, ask, reactor::now() + exchange_time, ignore_stray);
     s.has_private_statements = true;
     if (!outcome) {
-        co_return unready(shard_.settings().backends[s.line->backend].name, outcome.error());
+        co_return unready(host_.settings().backends[s.line->backend].name, outcome.error());
     }
     const auto there = captured_image(*outcome);
     if (!there || outcome->needs_rollback()) {

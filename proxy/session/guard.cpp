@@ -1,8 +1,8 @@
 // Forced read-only: how a session gets its guard and loses it, both at a boundary.
 
 #include "protocol/wire/messages.hpp"
-#include "proxy/engine/shard.hpp"
 #include "proxy/image/capture.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
 
@@ -47,10 +47,10 @@ script statements_request() {
 
 bool session::must_be_guarded() const noexcept {
     if (!leg_) {
-        return shard_.read_only();
+        return host_.read_only();
     }
-    const bool is_kept_by_login = shard_.restricts() && leg_->is_restricted;
-    return leg_->is_read_only || (shard_.read_only() && !is_kept_by_login);
+    const bool is_kept_by_login = host_.restricts() && leg_->is_restricted;
+    return leg_->is_read_only || (host_.read_only() && !is_kept_by_login);
 }
 
 bool session::guard_due() const noexcept {
@@ -66,8 +66,8 @@ protocol::text_rules session::text_rules_now() const {
 }
 
 std::unique_ptr<protocol::read_only_guard> session::new_guard() const {
-    protocol::guard_words words{shard_.settings().name};
-    if (!shard_.read_only()) {
+    protocol::guard_words words{host_.settings().name};
+    if (!host_.read_only()) {
         words.end = "sluicectl canary off";
     }
     return std::make_unique<protocol::read_only_guard>(std::move(words), text_rules_now());
@@ -79,7 +79,7 @@ void session::guard_from_start() {
         return;
     }
     if (startup_->wants_replication()) {
-        terminate(refusal::no_replication(shard_.settings()));
+        terminate(refusal::no_replication(host_.settings()));
     } else {
         pump_.set_guard(new_guard());
     }
@@ -92,11 +92,11 @@ task<void> session::change_guard() {
         if (!must_be_guarded()) {
             pump_.set_guard(nullptr);
         }
-        shard_.changed();
+        host_.changed();
         co_return;
     }
     if (startup_->wants_replication()) {
-        terminate(refusal::no_replication(shard_.settings()));
+        terminate(refusal::no_replication(host_.settings()));
         co_return;
     }
     auto guard = new_guard();
@@ -107,7 +107,7 @@ task<void> session::change_guard() {
     if (must_be_guarded()) {
         pump_.set_guard(std::move(guard));
     }
-    shard_.changed();
+    host_.changed();
 }
 
 /// A private exchange while parked.

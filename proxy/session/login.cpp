@@ -3,10 +3,9 @@
 
 #include "protocol/wire/messages.hpp"
 #include "proxy/access/secret_source.hpp"
-#include "proxy/engine/shard.hpp"
-#include "proxy/engine/worker.hpp"
 #include "proxy/net/tls_channel.hpp"
 #include "proxy/session/cancel_registry.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
 
@@ -46,18 +45,12 @@ task<bool> session::look_up_secret(std::shared_ptr<const service_settings> setti
         std::optional<secret_source::answer> answer;
     };
     const auto waiting = std::make_shared<state>();
-    worker* const here = &shard_.home();
-    const std::size_t service = shard_.shared().id();
+    session_host* const here = &host_;
     const session_id me = id_;
     settings->secrets->ask(
         std::string(startup_->user()),
-        [waiting, here, service, me](secret_source::answer found) {
-            here->loop().post([waiting, here, service, me, found = std::move(found)] {
-                waiting->answer = found;
-                if (session* const asking = here->at(service).find(me)) {
-                    asking->notify();
-                }
-            });
+        [waiting, here, me](secret_source::answer found) {
+            here->tell(me, [waiting, found = std::move(found)] { waiting->answer = found; });
         }
     );
     const steady_time deadline = born_ + settings->login_timeout;
@@ -94,7 +87,7 @@ login_rules::verdict session::choose_login(const service_settings& settings) con
 
 /// Before the gate, so that nobody is held whom nobody knows, and before any backend hears of it.
 task<bool> session::prove_client() {
-    const auto settings = shard_.settings_snapshot();
+    const auto settings = host_.settings_snapshot();
     const login_rules::verdict how = choose_login(*settings);
     const login_method method = how.method;
     auto refused =
@@ -157,11 +150,11 @@ void session::recall_keys(
     if (known.password.empty()) {
         return;
     }
-    const auto found = shard_.derived().find({user, backend});
-    if (found != shard_.derived().end() && protocol::same_secret(
-                                               protocol::as_bytes(found->second.password.view()),
-                                               protocol::as_bytes(known.password.view())
-                                           )) {
+    const auto found = host_.derived().find({user, backend});
+    if (found != host_.derived().end() && protocol::same_secret(
+                                              protocol::as_bytes(found->second.password.view()),
+                                              protocol::as_bytes(known.password.view())
+                                          )) {
         known.keys = found->second.keys;
     }
 }
@@ -170,7 +163,7 @@ void session::keep_keys(
     const std::string& user, std::uint32_t backend, const protocol::credentials& known
 ) {
     if (!known.password.empty() && known.keys) {
-        shard_.derived().insert_or_assign({user, backend}, known);
+        host_.derived().insert_or_assign({user, backend}, known);
     }
 }
 
@@ -195,14 +188,14 @@ std::optional<session::stand_in> session::stand_in_at(
 }
 
 std::string session::login_user_of(const leg& l) const {
-    const auto other = stand_in_at(shard_.settings(), l.backend, l.is_restricted);
+    const auto other = stand_in_at(host_.settings(), l.backend, l.is_restricted);
     return std::string(other ? other->startup.user() : startup_->user());
 }
 
 /// `where` names what failed behind the proxy; without it the words are for a client that has not
 /// shown who it is, and tell no more than the server would.
 task<void> session::tell_login_failed(login_failure what, std::string where) {
-    shard_counters::bump(shard_.counters().logins_failed);
+    shard_counters::bump(host_.counters().logins_failed);
     if (what.client_gone || farewell_) {
         co_return;
     }
@@ -211,7 +204,7 @@ task<void> session::tell_login_failed(login_failure what, std::string where) {
     // Only of users who are listed: anybody can put anything into a name.
     spdlog::info(
         "login failed service={} session={} address={} sqlstate={} why=\"{}\"",
-        shard_.settings().name,
+        host_.settings().name,
         id_,
         address_,
         why.sqlstate,
@@ -236,18 +229,18 @@ task<bool> session::connect_leg(std::shared_ptr<const service_settings> settings
     if (is_on_canary || farewell_) {
         co_return is_on_canary;
     }
-    const backend_target& target = settings->backends[shard_.at().backend];
-    leg_ = std::make_unique<leg>(shard_.home().loop());
-    leg_->backend = shard_.at().backend;
+    const backend_target& target = settings->backends[host_.at().backend];
+    leg_ = std::make_unique<leg>(host_.home().loop);
+    leg_->backend = host_.at().backend;
     leg_->preface = preface_for(target);
     leg_->is_restricted = place_now().is_restricted && is_proven_;
     const auto opened = co_await open_leg(*leg_, wait_, target, settings->connect_timeout);
     if (opened) {
         co_return true;
     }
-    shard_counters::bump(shard_.counters().logins_failed);
-    shard_counters::bump(shard_.counters().connects_failed);
-    shard_.count_failure(opened.error().sqlstate, load_side::route);
+    shard_counters::bump(host_.counters().logins_failed);
+    shard_counters::bump(host_.counters().connects_failed);
+    host_.count_failure(opened.error().sqlstate, load_side::route);
     spdlog::warn(
         "backend unreachable service={} backend={} detail=\"{}\"",
         settings->name,
@@ -264,9 +257,9 @@ task<bool> session::connect_leg(std::shared_ptr<const service_settings> settings
 
 task<bool> session::log_in_client() {
     early_phase_ = session_phase::login;
-    shard_.changed();
-    const auto settings = shard_.settings_snapshot();
-    if (shard_.read_only() && startup_->wants_replication()) {
+    host_.changed();
+    const auto settings = host_.settings_snapshot();
+    if (host_.read_only() && startup_->wants_replication()) {
         failure why = refusal::no_replication(*settings);
         co_await tell_and_close(std::move(why));
         co_return false;
@@ -308,7 +301,7 @@ task<bool> session::log_in_client() {
     if (!in) {
         login_failure what = in.error();
         if (!what.client_gone) {
-            shard_.count_failure(what.why.sqlstate, side());
+            host_.count_failure(what.why.sqlstate, side());
         }
         const std::string& backend = settings->backends[leg_->backend].name;
         std::string where = "Service \"" + settings->name + "\", backend \"" + backend + "\"";
@@ -326,14 +319,14 @@ task<bool> session::log_in_client() {
         }
     }
     looked_up_.reset();
-    shard_counters::bump(shard_.counters().clients_logged_in);
+    shard_counters::bump(host_.counters().clients_logged_in);
     co_return !farewell_.has_value();
 }
 
 std::string session::give_key(std::int32_t pid, const std::string& real_key) {
     client_pid_ = pid;
-    cancel_secret_ = shard_.home().cancels().add(
-        pid, real_key.size(), {shard_.home().index(), shard_.shared().id(), id_}
+    cancel_secret_ = host_.home().cancels.add(
+        pid, real_key.size(), {host_.home().index, host_.shared().id(), id_}
     );
     has_key_ = true;
     std::string message;

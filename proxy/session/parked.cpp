@@ -2,7 +2,7 @@
 // for the gate, its turn or the end of its patience.
 
 #include "protocol/wire/messages.hpp"
-#include "proxy/engine/shard.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
 
@@ -57,7 +57,7 @@ task<bool> session::act_at_boundary() {
     }
     const bool unchanged = captured_requests_ == pump_.requests();
     if (!is_held()) {
-        if (!shard_.order() && shard_.settings().move_every != 0) {
+        if (!host_.order() && host_.settings().move_every != 0) {
             const place here = place_of(*leg_);
             co_await move_in_place(here);
             if (is_held()) {
@@ -69,10 +69,10 @@ task<bool> session::act_at_boundary() {
             has_heard_ = false;
         }
         noticed_ = false;
-        shard_.changed();
+        host_.changed();
         if (pump_.end() == pump_end::none && pump_.parked() && !farewell_) {
             if (pump_.waits()) {
-                shard_.count_stall(reactor::now() - waiting_since_);
+                host_.count_stall(reactor::now() - waiting_since_);
             }
             pump_.open();
         }
@@ -81,10 +81,10 @@ task<bool> session::act_at_boundary() {
     const bool has_verdict = stage_ != move_stage::queued && stage_ != move_stage::switched;
     if (stage_ == move_stage::prepared && unchanged) {
         stage_ = move_stage::settled;
-        shard_.changed();
-    } else if (shard_.order() && has_verdict && !unchanged && !building_) {
+        host_.changed();
+    } else if (host_.order() && has_verdict && !unchanged && !building_) {
         stage_ = move_stage::queued;
-        shard_.changed();
+        host_.changed();
     }
     co_return false;
 }
@@ -100,14 +100,14 @@ steady_time session::next_hold_deadline() const {
     if (!pump_.waits()) {
         return never;
     }
-    const auto& settings = shard_.settings();
+    const auto& settings = host_.settings();
     const steady_time end = waiting_since_ + settings.hold_timeout;
     return noticed_ ? end : std::min(end, waiting_since_ + settings.notice_after);
 }
 
 /// A waiting client's patience has a limit, and it is told before.
 void session::note_hold() {
-    const auto& settings = shard_.settings();
+    const auto& settings = host_.settings();
     if (reactor::now() >= waiting_since_ + settings.hold_timeout) {
         terminate(refusal::held_too_long(settings, held_by()));
         return;
@@ -119,15 +119,15 @@ void session::note_hold() {
 }
 
 bool session::is_held() const noexcept {
-    return !shard_.gate_open() || !inside_ || held_back_ || drained_with_ || guard_due();
+    return !host_.gate_open() || !inside_ || held_back_ || drained_with_ || guard_due();
 }
 
 bool session::is_refused() const noexcept {
-    return !inside_ && shard_.admitted().refuses;
+    return !inside_ && host_.admitted().refuses;
 }
 
 hold_reason session::held_by() const noexcept {
-    return shard_.gate_open() && !inside_ ? hold_reason::not_admitted : hold_reason::gate_closed;
+    return host_.gate_open() && !inside_ ? hold_reason::not_admitted : hold_reason::gate_closed;
 }
 
 void session::on_client_waits() {
@@ -137,7 +137,7 @@ void session::on_client_waits() {
 
 void session::gate_closed() {
     pump_.close();
-    shard_.changed();
+    host_.changed();
 }
 
 bool session::works_since_before(steady_time t) const noexcept {
@@ -161,7 +161,7 @@ void session::gate_opened() {
 }
 
 bool session::look_up() {
-    const bool was_inside = std::exchange(inside_, shard_.admitted().set.contains(source_));
+    const bool was_inside = std::exchange(inside_, host_.admitted().set.contains(source_));
     if (!inside_) {
         if (was_inside) {
             gate_closed();
@@ -209,7 +209,7 @@ void session::order_given() {
     may_ask_ = has_heard_ = false;
     stage_ = move_stage::queued;
     pins_.clear();
-    shard_.changed();
+    host_.changed();
 }
 
 bool session::refresh() {
@@ -219,7 +219,7 @@ bool session::refresh() {
         return false;
     }
     stage_ = move_stage::queued;
-    shard_.changed();
+    host_.changed();
     return true;
 }
 
@@ -242,7 +242,7 @@ void session::grant() {
     PGSLUICE_ASSERT(!has_turn_);
     has_turn_ = true;
     stage_ = move_stage::granted;
-    shard_.changed();
+    host_.changed();
     pump_.close();
     wait_.notify();
 }
@@ -250,7 +250,7 @@ void session::grant() {
 void session::switch_over() {
     switching_ = crossing_ = true;
     if (!pump_.parked()) {
-        terminate(shard_.left_behind());
+        terminate(host_.left_behind());
         return;
     }
     switch_due_ = true;

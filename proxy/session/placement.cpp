@@ -3,8 +3,7 @@
 // read_only_user. Asked when it gets a backend and whenever one of these changes; who lives then
 // moves as by reconnect().
 
-#include "proxy/engine/shard.hpp"
-#include "proxy/engine/worker.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/session.hpp"
 
 #include <spdlog/spdlog.h>
@@ -19,15 +18,15 @@ constexpr std::chrono::seconds canary_rest{5};
 }  // namespace
 
 session::place session::place_now() const noexcept {
-    const canary_route* const other = shard_.canary();
-    place there{.backend = shard_.at().backend};
+    const canary_route* const other = host_.canary();
+    place there{.backend = host_.at().backend};
     if (other != nullptr && in_canary_) {
         there = {.backend = other->backend, .is_canary = true, .is_read_only = other->is_read_only};
     }
-    const auto& backends = shard_.settings().backends;
+    const auto& backends = host_.settings().backends;
     // Only of the route's backend has the role been looked at.
     there.is_restricted =
-        shard_.restricts() && !there.is_canary && backends[there.backend].read_only_login;
+        host_.restricts() && !there.is_canary && backends[there.backend].read_only_login;
     return there;
 }
 
@@ -37,7 +36,7 @@ session::place session::place_of(const leg& l) const noexcept {
 
 /// Whoever replicates, replicates the route.
 void session::look_up_canary() noexcept {
-    const canary_route* const other = shard_.canary();
+    const canary_route* const other = host_.canary();
     in_canary_ =
         other != nullptr && !startup_->wants_replication() && other->from.contains(source_);
 }
@@ -68,7 +67,7 @@ load_side session::side() const noexcept {
 }
 
 void session::read_load() {
-    service_load* const sums = leg_ ? shard_.load() : nullptr;
+    service_load* const sums = leg_ ? host_.load() : nullptr;
     pump_.read_load(sums == nullptr ? nullptr : &sums->of(side()));
 }
 
@@ -93,7 +92,7 @@ void session::follow_place() {
     if (is_misplaced()) {
         strays_ = true;
         if (reconnect()) {
-            shard_.has_reconnects();
+            host_.has_reconnects();
         }
         return;
     }
@@ -104,7 +103,7 @@ void session::follow_place() {
     if (std::exchange(strays_, false) && reconnect_ != reconnect_stage::granted) {
         reconnect_ = reconnect_stage::none;
         pins_.clear();
-        shard_.changed();
+        host_.changed();
     }
 }
 
@@ -117,8 +116,8 @@ task<bool> session::connect_canary(std::shared_ptr<const service_settings> setti
     }
     const backend_target& target = settings->backends[there.backend];
     std::string why = "it was tried a moment ago";
-    if (!shard_.canary_rests()) {
-        leg_ = std::make_unique<leg>(shard_.home().loop());
+    if (!host_.canary_rests()) {
+        leg_ = std::make_unique<leg>(host_.home().loop);
         leg_->backend = there.backend;
         leg_->preface = preface_for(target);
         leg_->is_canary = true;
@@ -127,8 +126,8 @@ task<bool> session::connect_canary(std::shared_ptr<const service_settings> setti
         if (opened) {
             co_return true;
         }
-        shard_counters::bump(shard_.counters().connects_failed);
-        shard_.rest_canary(reactor::now() + canary_rest);
+        shard_counters::bump(host_.counters().connects_failed);
+        host_.rest_canary(reactor::now() + canary_rest);
         why = opened.error().detail;
         spdlog::warn(
             "canary unreachable service={} backend={} detail=\"{}\" (its clients get the route)",
@@ -150,7 +149,7 @@ task<bool> session::connect_canary(std::shared_ptr<const service_settings> setti
 /// that does not answer, though no client does.
 void session::count_turned_back() {
     if (place_now().is_canary && pins_.front().code == unready_code) {
-        shard_.count_failure(sqlstate::cannot_connect_now, load_side::turned_back);
+        host_.count_failure(sqlstate::cannot_connect_now, load_side::turned_back);
     }
 }
 

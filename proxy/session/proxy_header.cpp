@@ -4,8 +4,7 @@
 
 #include "protocol/wire/proxy_header.hpp"
 
-#include "proxy/engine/shard.hpp"
-#include "proxy/engine/worker.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
 
@@ -61,9 +60,9 @@ task<bool> session::find_source() {
         co_return true;
     }
     if (!balancers->contains(source_)) {
-        log_refused(shard_.settings(), address_, "not a trusted load balancer");
-        shard_counters::bump(shard_.counters().clients_refused);
-        failure why = refusal::not_a_balancer(shard_.settings());
+        log_refused(host_.settings(), address_, "not a trusted load balancer");
+        shard_counters::bump(host_.counters().clients_refused);
+        failure why = refusal::not_a_balancer(host_.settings());
         co_await tell_and_close(std::move(why));
         co_return false;
     }
@@ -76,10 +75,10 @@ task<bool> session::read_proxy_header() {
     while (true) {
         auto parsed = protocol::parse_proxy_header(early_);
         if (!parsed) {
-            log_refused(shard_.settings(), address_, parsed.error().message);
-            shard_counters::bump(shard_.counters().clients_refused);
+            log_refused(host_.settings(), address_, parsed.error().message);
+            shard_counters::bump(host_.counters().clients_refused);
             failure why = parsed.error();
-            why.detail = "Service \"" + shard_.settings().name + "\".";
+            why.detail = "Service \"" + host_.settings().name + "\".";
             co_await tell_and_close(std::move(why));
             co_return false;
         }
@@ -93,7 +92,7 @@ task<bool> session::read_proxy_header() {
         const io_result r = co_await read_some(client_, wait_, bytes, deadline);
         if (!r.done()) {
             if (!early_.empty() && !farewell_) {
-                log_refused(shard_.settings(), address_, "incomplete");
+                log_refused(host_.settings(), address_, "incomplete");
             }
             co_return false;  // silent, as for a startup that is not finished
         }
@@ -128,13 +127,13 @@ void session::come_from(const protocol::proxied_client& client) {
     }
     address_ = address_text(from);
     source_ = client_address::of(from);
-    inside_ = shard_.admitted().set.contains(source_);
+    inside_ = host_.admitted().set.contains(source_);
 }
 
 /// Puts the client's address into what its servers are told at login, and so after each move. Not
 /// for replication, where the name is what synchronous_standby_names look for.
 void session::show_address() {
-    const address_shown where = shard_.settings().client_address;
+    const address_shown where = host_.settings().client_address;
     if (where == address_shown::nowhere || startup_->wants_replication()) {
         return;
     }

@@ -2,9 +2,8 @@
 // asks for it or, for testing.move_every, all the time: through the same steps that a cutover
 // takes.
 
-#include "proxy/engine/shard.hpp"
-#include "proxy/engine/worker.hpp"
 #include "proxy/image/replay.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/session.hpp"
 
 #include <spdlog/spdlog.h>
@@ -29,14 +28,14 @@ void session::grant_reconnect() {
     PGSLUICE_ASSERT(!has_turn_);
     has_turn_ = true;
     reconnect_ = reconnect_stage::granted;
-    shard_.changed();
+    host_.changed();
     pump_.close();
     wait_.notify();
 }
 
 /// Its turn has come, and it is parked.
 task<void> session::renew_leg() {
-    if (shard_.order()) {
+    if (host_.order()) {
         reconnect_ = reconnect_stage::due;  // that order may bring it away from here anyway
         release_turn();
         co_return;
@@ -53,11 +52,11 @@ task<void> session::renew_leg() {
     if (leg_ && reconnect_ == reconnect_stage::none) {
         follow_place();  // which may have changed meanwhile
     }
-    if (shard_.order() && !ending_) {
+    if (host_.order() && !ending_) {
         order_given();  // it came meanwhile
     }
     release_turn();
-    shard_.changed();
+    host_.changed();
 }
 
 /// Why it stays where it is: pinned, or its own old leg still holds its locks. None: it has moved,
@@ -96,7 +95,7 @@ task<std::vector<pin_reason>> session::move_in_place(place to) {
 
 task<std::vector<pin_reason>> session::move_to_fresh_leg(place to) {
     const bool is_same_server = to.backend == leg_->backend;
-    spare_ = std::make_unique<spare_leg>(shard_.home().loop());
+    spare_ = std::make_unique<spare_leg>(host_.home().loop);
     spare_->line->is_canary = to.is_canary;
     spare_->line->is_read_only = to.is_read_only;
     spare_->line->is_restricted = to.is_restricted;
@@ -109,7 +108,7 @@ task<std::vector<pin_reason>> session::move_to_fresh_leg(place to) {
     auto why_not = co_await prepare_spare(*spare_, to.backend, false);
     in_exchange_ = false;
     if (why_not.empty()) {
-        shard_.note_copy(reactor::now() - begun);
+        host_.note_copy(reactor::now() - begun);
     }
     for (const pin_reason& reason : why_not) {
         spdlog::warn(

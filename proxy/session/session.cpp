@@ -10,9 +10,8 @@
 #include "proxy/session/session.hpp"
 
 #include "protocol/wire/messages.hpp"
-#include "proxy/engine/shard.hpp"
-#include "proxy/engine/worker.hpp"
 #include "proxy/session/cancel_registry.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/refusal.hpp"
 
 #include <spdlog/spdlog.h>
@@ -30,42 +29,42 @@ constexpr std::size_t goodbye_read_bytes = 1024;
 
 }  // namespace
 
-session::session(shard& home, session_id id, int client, const endpoint& from)
-    : shard_(home), id_(id), own_client_(std::make_unique<stream>(home.home().loop())),
+session::session(session_host& home, session_id id, int client, const endpoint& from)
+    : host_(home), id_(id), own_client_(std::make_unique<stream>(home.home().loop)),
       client_(*own_client_), address_(from.text), source_(client_address::of(from)),
-      born_(reactor::now()), wait_(home.home().loop()),
-      pump_(client_, home.home().scratch(), *this, *this),
+      born_(reactor::now()), wait_(home.home().loop),
+      pump_(client_, home.home().scratch, *this, *this),
       inside_(home.admitted().set.contains(source_)) {
     client_.adopt(client);
-    shard_.enter(*this);
+    host_.enter(*this);
 }
 
-session::session(shard& home, session& arrived)
-    : shard_(home), id_(arrived.id_), own_client_(std::move(arrived.own_client_)),
+session::session(session_host& home, session& arrived)
+    : host_(home), id_(arrived.id_), own_client_(std::move(arrived.own_client_)),
       client_(*own_client_), address_(arrived.address_), source_(arrived.source_),
-      entrance_(arrived.entrance_), born_(arrived.born_), wait_(home.home().loop()),
+      entrance_(arrived.entrance_), born_(arrived.born_), wait_(home.home().loop),
       startup_(std::move(arrived.startup_)), early_(std::move(arrived.early_)),
-      pump_(client_, home.home().scratch(), *this, *this),
+      pump_(client_, home.home().scratch, *this, *this),
       inside_(home.admitted().set.contains(source_)) {
-    shard_.enter(*this);
+    host_.enter(*this);
 }
 
 session::~session() {
     PGSLUICE_ASSERT(!building_);
     if (has_key_) {
-        shard_.home().cancels().remove(client_pid_, cancel_secret_);
+        host_.home().cancels.remove(client_pid_, cancel_secret_);
     }
     leave_newcomers();
     if (stranger_) {
-        shard_.shared().part();
+        host_.shared().part();
     }
     if (has_place_) {
-        shard_.shared().leave();
+        host_.shared().leave();
     }
     if (has_console_place_) {
-        shard_.shared().close_console();
+        host_.shared().close_console();
     }
-    shard_.leave(*this);
+    host_.leave(*this);
 }
 
 task<void> session::run() {
@@ -119,21 +118,21 @@ task<bool> session::arrive() {
 }
 
 task<bool> session::take_place() {
-    if (!shard_.takes_clients()) {
-        shard_counters::bump(shard_.counters().clients_refused);
-        failure why = refusal::disabled(shard_.settings());
+    if (!host_.takes_clients()) {
+        shard_counters::bump(host_.counters().clients_refused);
+        failure why = refusal::disabled(host_.settings());
         co_await tell_and_close(std::move(why));
         co_return false;
     }
-    has_place_ = shard_.shared().try_admit(shard_.settings().max_connections);
+    has_place_ = host_.shared().try_admit(host_.settings().max_connections);
     if (!has_place_) {
-        shard_counters::bump(shard_.counters().clients_refused);
-        failure why = refusal::too_many_clients(shard_.settings());
+        shard_counters::bump(host_.counters().clients_refused);
+        failure why = refusal::too_many_clients(host_.settings());
         co_await tell_and_close(std::move(why));
         co_return false;
     }
     stranger_ = false;
-    shard_.shared().part();
+    host_.shared().part();
     if (answers_for_client_) {
         leave_newcomers();
     }
@@ -146,9 +145,9 @@ task<bool> session::pass_gate() {
         co_return true;
     }
     leave_newcomers();
-    shard_.changed();
+    host_.changed();
     waiting_since_ = reactor::now();
-    const steady_time deadline = waiting_since_ + shard_.settings().hold_timeout;
+    const steady_time deadline = waiting_since_ + host_.settings().hold_timeout;
     client_.watch(EPOLLRDHUP, this);
     wake why = wake::event;
     bool waits_on = !is_refused();
@@ -161,17 +160,17 @@ task<bool> session::pass_gate() {
         co_return false;
     }
     if (is_refused()) {
-        shard_counters::bump(shard_.counters().clients_refused);
-        failure no = refusal::not_admitted(shard_.settings(), shard_.admitted().message);
+        shard_counters::bump(host_.counters().clients_refused);
+        failure no = refusal::not_admitted(host_.settings(), host_.admitted().message);
         co_await tell_and_close(std::move(no));
         co_return false;
     }
     if (is_held()) {
-        failure patience_over = refusal::held_too_long(shard_.settings(), held_by());
+        failure patience_over = refusal::held_too_long(host_.settings(), held_by());
         co_await tell_and_close(std::move(patience_over));
         co_return false;
     }
-    shard_.count_stall(reactor::now() - waiting_since_);
+    host_.count_stall(reactor::now() - waiting_since_);
     co_return true;
 }
 
@@ -184,7 +183,7 @@ void session::on_io(std::uint32_t) {
 task<void> session::relay() {
     leave_newcomers();
     early_phase_ = session_phase::idle;
-    pump_.set_move_every(shard_.settings().move_every);
+    pump_.set_move_every(host_.settings().move_every);
     pump_.hold_bytes(early_);
     early_ = {};
     if (is_held()) {
@@ -200,10 +199,10 @@ task<void> session::relay() {
     if (!behind_login.empty() && pump_.end() == pump_end::none) {
         pump_.feed_backend(behind_login);
     }
-    if (shard_.order()) {
+    if (host_.order()) {
         order_given();
     }
-    shard_.changed();
+    host_.changed();
     while (pump_.end() == pump_end::none && !farewell_) {
         if (pump_.parked()) {
             co_await while_parked();
@@ -218,7 +217,7 @@ task<void> session::wind_up() {
     ending_ = true;
     release_turn();
     pump_.stop();
-    shard_.changed();
+    host_.changed();
     if (spare_) {
         spare_->point.cancel();
     }
@@ -230,16 +229,16 @@ task<void> session::wind_up() {
         switching_ && pump_.end() == pump_end::none && pump_.state().at_boundary();
     const load_side was_on = side();
     if (leg_ && was_left_behind) {
-        shard_.retire(std::move(leg_));  // its server has the time when the others have moved
+        host_.retire(std::move(leg_));  // its server has the time when the others have moved
     }
     if (pump_.end() == pump_end::backend_gone) {
-        shard_.count_failure(pump_.backend_said_why() ? "" : "08006", was_on);
+        host_.count_failure(pump_.backend_said_why() ? "" : "08006", was_on);
     }
     if (leg_ && leg_->io.is_open()) {
         if (farewell_ && pump_.state().ready_owed() > 0) {
             co_await send_cancel(
-                shard_.home().loop(),
-                cancel_order::of(*leg_, shard_.settings().backends[leg_->backend]),
+                host_.home().loop,
+                cancel_order::of(*leg_, host_.settings().backends[leg_->backend]),
                 reactor::now() + goodbye_time
             );
         }
@@ -268,10 +267,10 @@ std::optional<failure> session::parting_words() const {
         return farewell_;
     }
     if (pump_.end() == pump_end::client_violation) {
-        return refusal::violation(shard_.settings(), pump_.violation());
+        return refusal::violation(host_.settings(), pump_.violation());
     }
     if (pump_.end() == pump_end::backend_gone && !pump_.backend_said_why()) {
-        return refusal::backend_lost(shard_.settings(), leg_->backend);
+        return refusal::backend_lost(host_.settings(), leg_->backend);
     }
     return std::nullopt;
 }
@@ -303,12 +302,12 @@ task<void> session::close_politely(steady_time deadline) {
 }
 
 void session::on_parked() {
-    shard_.changed();
+    host_.changed();
     wait_.notify();
 }
 
 void session::on_pump_end() {
-    shard_.changed();
+    host_.changed();
     wait_.notify();
 }
 
@@ -322,7 +321,7 @@ void session::on_parameter_status(std::string_view name, std::string_view value)
 }
 
 void session::learn(std::string_view custom_setting) {
-    shard_.learn(custom_setting);
+    host_.learn(custom_setting);
 }
 
 void session::terminate(const farewell& last_words) {
@@ -372,7 +371,7 @@ session_info session::info() const {
     };
     session_info row;
     row.id = id_;
-    row.worker = shard_.home().index();
+    row.worker = host_.home().index;
     row.phase = phase();
     row.address = address_;
     row.age = since_ms(born_);
@@ -402,7 +401,7 @@ session_info session::info() const {
         row.application = *name;
     }
     if (leg_ && early_phase_ == session_phase::idle) {
-        row.backend = shard_.settings().backends[leg_->backend].name;
+        row.backend = host_.settings().backends[leg_->backend].name;
         row.backend_pid = leg_->pid;
         row.is_astray = !ending_ && is_elsewhere();
         row.awaits_login = !ending_ && has_other_login();

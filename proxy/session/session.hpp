@@ -28,7 +28,7 @@
 
 namespace pgsluice::proxy {
 
-class shard;
+class session_host;
 
 /// How far a session is with the standing move order.
 enum class move_stage : std::uint8_t {
@@ -64,17 +64,17 @@ struct spare_leg {
 };
 
 /// One client's life: startup, the gate, login, then a loop of legs. The coroutine frame of run()
-/// owns everything; the shard keeps a reference while it lives. One thread: its worker's.
+/// owns everything; its host keeps a reference while it lives. One thread: its worker's.
 ///
 /// The stages of a move run in two coroutines: the session's own, which has the old leg (capture,
 /// switch), and build_spare(), which has the spare and may run while the client is being served.
 class session final : public pump_owner, public name_listener, public io_sink {
 public:
     /// The connection counts as a stranger already.
-    session(shard& home, session_id id, int client, const endpoint& from);
+    session(session_host& home, session_id id, int client, const endpoint& from);
     /// Goes on with the client of `arrived`, which has nothing left but to end. It has its startup
     /// behind it, and counts as a stranger already.
-    session(shard& home, session& arrived);
+    session(session_host& home, session& arrived);
     ~session();
 
     /// Before run(), of a new connection.
@@ -119,7 +119,7 @@ public:
     bool works_since_before(steady_time t) const noexcept;
     bool has_private_statements() const noexcept { return has_private_statements_; }
 
-    // --- from the shard ---------------------------------------------------------------------
+    // --- from the host ---------------------------------------------------------------------
     void gate_closed();
     void gate_opened();  ///< go_on() follows
     /// The admitted set is another one. True if the session came in: go_on() has to follow.
@@ -163,7 +163,7 @@ private:
 
     // entrance.cpp: which service the client is meant for
     task<bool> find_service();
-    shard* service_meant() const;
+    session_host* service_meant() const;
 
     // session_startup.cpp: TLS, and what the client wants
     task<bool> start_up();
@@ -306,7 +306,7 @@ private:
     void pass_on_early();
     stray_message pass_to_client();
 
-    shard& shard_;
+    session_host& host_;
     const session_id id_;
     std::unique_ptr<stream> own_client_;  ///< null when another session has taken it over
     stream& client_;
@@ -356,7 +356,7 @@ private:
     bool client_hung_up_ = false;
     bool noticed_ = false;      ///< was told that it is being held
     bool building_ = false;     ///< build_spare() runs
-    bool has_turn_ = false;     ///< counts against the shard's turns
+    bool has_turn_ = false;     ///< counts against the host's turns
     bool switching_ = false;    ///< between switch_over() and its end
     bool crossing_ = false;     ///< the first part of that
     bool may_ask_ = false;      ///< the second part may begin

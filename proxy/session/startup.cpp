@@ -1,11 +1,10 @@
 // How a client's connection begins: TLS if it wants it, then its startup packet, or a request to
 // cancel what another connection runs.
 
-#include "proxy/engine/shard.hpp"
-#include "proxy/engine/worker.hpp"
 #include "proxy/net/tls_channel.hpp"
 #include "proxy/net/tls_handshake.hpp"
 #include "proxy/session/cancel_registry.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
 
@@ -18,7 +17,6 @@ namespace pgsluice::proxy {
 
 namespace {
 
-constexpr std::chrono::seconds cancel_time{10};
 constexpr unsigned encryption_requests_max = 2;  // one SSLRequest, one GSSENCRequest
 constexpr std::size_t startup_read_bytes = 1024;
 constexpr std::uint8_t tls_handshake_record = 0x16;  // RFC 8446, section 5.1
@@ -26,7 +24,7 @@ constexpr std::uint8_t tls_handshake_record = 0x16;  // RFC 8446, section 5.1
 }  // namespace
 
 task<bool> session::start_up() {
-    const steady_time deadline = born_ + shard_.settings().login_timeout;
+    const steady_time deadline = born_ + host_.settings().login_timeout;
     unsigned encryption_requests = 0;
     while (!startup_) {
         const bool is_direct = !early_.empty() && early_.front() == tls_handshake_record &&
@@ -78,7 +76,7 @@ task<bool> session::start_up() {
 task<bool> session::answer_startup(const protocol::startup_packet& packet) {
     if (const auto* startup = std::get_if<protocol::StartupMessage>(&packet)) {
         if (lacks_tls()) {
-            failure why = refusal::tls_required(shard_.settings());
+            failure why = refusal::tls_required(host_.settings());
             co_await tell_and_close(std::move(why));
             co_return false;
         }
@@ -94,18 +92,17 @@ task<bool> session::answer_startup(const protocol::startup_packet& packet) {
 }
 
 bool session::may_use_tls() const noexcept {
-    const service_settings& settings = shard_.settings();
+    const service_settings& settings = host_.settings();
     return settings.identity && settings.tls != client_tls::disable;
 }
 
 /// Unix sockets are as good as TLS to `require`, as they are to a server's `hostssl`.
 bool session::lacks_tls() const noexcept {
-    return shard_.settings().tls >= client_tls::require && !client_.is_secure() &&
-           !source_.is_local;
+    return host_.settings().tls >= client_tls::require && !client_.is_secure() && !source_.is_local;
 }
 
 task<bool> session::answer_encryption(bool accepts) {
-    const steady_time deadline = born_ + shard_.settings().login_timeout;
+    const steady_time deadline = born_ + host_.settings().login_timeout;
     if (accepts && !early_.empty()) {
         co_await refuse_startup("received unencrypted data after SSL request");
         co_return false;
@@ -120,7 +117,7 @@ task<bool> session::answer_encryption(bool accepts) {
 
 /// What the client has sent so far is the beginning of its handshake.
 task<bool> session::begin_tls(steady_time deadline) {
-    const auto identity = shard_.settings().identity;
+    const auto identity = host_.settings().identity;
     std::vector<std::uint8_t> first = std::exchange(early_, {});
     const std::string trouble =
         co_await secure_client(client_, wait_, identity, std::move(first), deadline);
@@ -128,10 +125,10 @@ task<bool> session::begin_tls(steady_time deadline) {
         co_return true;
     }
     if (!farewell_) {
-        shard_counters::bump(shard_.counters().logins_failed);
+        shard_counters::bump(host_.counters().logins_failed);
         spdlog::info(
             "tls_handshake_failed service={} session={} address={} why=\"{}\"",
-            shard_.settings().name,
+            host_.settings().name,
             id_,
             address_,
             trouble
@@ -153,49 +150,18 @@ task<bool> session::begin_direct_tls(steady_time deadline) {
 }
 
 task<void> session::refuse_startup(std::string what) {
-    failure why = refusal::violation(shard_.settings(), what);
+    failure why = refusal::violation(host_.settings(), what);
     co_await tell_and_close(std::move(why));
 }
 
-/// A cancel key leads to a session of any worker; that worker sends the request on and tells this
-/// one when the server has acted, so that the client's connection closes no sooner than it would.
 task<void> session::forward_cancel(protocol::CancelRequest request) {
-    worker& here = shard_.home();
-    const auto target = may_cancel() ? here.cancels().find(request.pid, request.key) : std::nullopt;
+    const auto target =
+        may_cancel() ? host_.home().cancels.find(request.pid, request.key) : std::nullopt;
     if (!target) {
         count_unknown_cancel();
         co_return;
     }
-    const cancel_target to = *target;
-    worker* const there = &here.peer(to.worker);
-    const std::size_t my_service = shard_.shared().id();
-    const session_id me = id_;
-    there->loop().post([there, to, &here, my_service, me] {
-        session* const s = there->at(to.service).find(to.session);
-        const leg* const l = s == nullptr ? nullptr : s->current_leg();
-        const auto reply = [&here, my_service, me] {
-            here.loop().post([&here, my_service, me] {
-                if (session* const waiting = here.at(my_service).find(me)) {
-                    waiting->notify();
-                }
-            });
-        };
-        // At a boundary there is nothing to cancel, and a private exchange must not be hit.
-        if (l == nullptr || s->phase() == session_phase::parked ||
-            s->phase() == session_phase::moving) {
-            reply();
-            return;
-        }
-        shard_counters::bump(there->at(to.service).counters().cancels_forwarded);
-        spawn(
-            send_cancel(
-                there->loop(),
-                cancel_order::of(*l, there->at(to.service).settings().backends[l->backend]),
-                reactor::now() + cancel_time
-            ),
-            [reply](const std::exception_ptr&) { reply(); }
-        );
-    });
+    host_.forward_cancel(*target, id_);
     co_await wait_.until(reactor::now() + cancel_time);
 }
 

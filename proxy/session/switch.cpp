@@ -2,10 +2,9 @@
 // what only the old leg can still tell is carried over, then the spare becomes the leg.
 
 #include "protocol/wire/messages.hpp"
-#include "proxy/engine/shard.hpp"
-#include "proxy/engine/worker.hpp"
 #include "proxy/image/capture.hpp"
 #include "proxy/image/lock_counts.hpp"
+#include "proxy/session/host.hpp"
 #include "proxy/session/session.hpp"
 
 #include <spdlog/spdlog.h>
@@ -71,14 +70,14 @@ void session::pass_on_early() {
 /// alone.
 task<void> session::go_over() {
     if (stage_ != move_stage::settled || !spare_) {
-        terminate(shard_.left_behind());  // by policy: it was pinned and known to stay behind
+        terminate(host_.left_behind());  // by policy: it was pinned and known to stay behind
         co_return;
     }
     in_exchange_ = true;
     pump_.lend_backend();
     auto done = co_await finish_replay();
     crossing_ = false;
-    shard_.changed();
+    host_.changed();
     while (asks_old_server() && !may_ask_ && pump_.end() == pump_end::none && !farewell_) {
         co_await wait_.until(never);
     }
@@ -94,14 +93,14 @@ task<void> session::go_over() {
         spdlog::error(
             "session lost after the switch session={} why=\"{}\"", id_, done.error().message
         );
-        shard_.count_switched(true);
-        failure last_words = shard_.left_behind();
+        host_.count_switched(true);
+        failure last_words = host_.left_behind();
         last_words.detail = "Its state could not be carried over: " + done.error().message;
         terminate(last_words);
         co_return;
     }
     adopt_spare();
-    shard_.count_switched(false);
+    host_.count_switched(false);
 }
 
 bool session::asks_old_server() const noexcept {
@@ -141,7 +140,7 @@ task<result<script_outcome>> session::run_on_spare(script s) {
 /// report only in_hot_standby changes with a promotion, and the server says so with its next
 /// ReadyForQuery: nobody has to wait for that.
 task<result<void>> session::finish_replay() {
-    if (!shard_.order() || !shard_.order()->standby) {
+    if (!host_.order() || !host_.order()->standby) {
         co_return result<void>{};
     }
     if (spare_->line->reported.find("in_hot_standby")) {
@@ -244,7 +243,7 @@ task<void> session::carry_notifications(bool same_server) {
 void session::adopt_spare() {
     static constexpr std::array<std::uint8_t, 5> terminate{'X', 0, 0, 0, 4};
     if (switching_) {
-        shard_.retire(std::move(leg_));
+        host_.retire(std::move(leg_));
     } else {
         [[maybe_unused]] const io_result sent = leg_->io.send(terminate);
     }
@@ -253,13 +252,13 @@ void session::adopt_spare() {
     has_private_statements_ = spare_->has_private_statements;
     spare_.reset();
     image_.reset();
-    stage_ = shard_.order() ? move_stage::switched : move_stage::none;
+    stage_ = host_.order() ? move_stage::switched : move_stage::none;
     switching_ = may_ask_ = has_heard_ = false;
     reconnect_ = reconnect_stage::none;
     strays_ = false;
     pins_.clear();
     ++moves_;
-    shard_counters::bump(shard_.counters().sessions_moved);
+    shard_counters::bump(host_.counters().sessions_moved);
     pump_.give_back(leg_->io, leg_->pid);
     read_load();
     std::string changes;

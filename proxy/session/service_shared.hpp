@@ -34,9 +34,9 @@ struct shard_counters {
 };
 
 /// What the workers of one service share with each other and with the control plane. Any thread.
-class service {
+class service_shared {
 public:
-    service(std::size_t id, std::size_t workers)
+    service_shared(std::size_t id, std::size_t workers)
         : id_(id), published_(workers), counters_(workers) {}
 
     std::size_t id() const noexcept { return id_; }

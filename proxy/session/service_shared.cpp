@@ -1,10 +1,13 @@
-#include "proxy/engine/service_shared.hpp"
+// Counts and limits of one service, over all workers, and the progress that the control plane waits
+// for.
+
+#include "proxy/session/service_shared.hpp"
 
 #include <functional>
 
 namespace pgsluice::proxy {
 
-bool service::try_greet(std::uint32_t strangers_max) noexcept {
+bool service_shared::try_greet(std::uint32_t strangers_max) noexcept {
     if (strangers_.fetch_add(1, std::memory_order_relaxed) < strangers_max) {
         return true;
     }
@@ -12,7 +15,7 @@ bool service::try_greet(std::uint32_t strangers_max) noexcept {
     return false;
 }
 
-bool service::try_admit(std::uint32_t clients_max) noexcept {
+bool service_shared::try_admit(std::uint32_t clients_max) noexcept {
     if (clients_.fetch_add(1, std::memory_order_relaxed) < clients_max) {
         return true;
     }
@@ -20,7 +23,7 @@ bool service::try_admit(std::uint32_t clients_max) noexcept {
     return false;
 }
 
-bool service::try_open_console(std::uint32_t consoles_max) noexcept {
+bool service_shared::try_open_console(std::uint32_t consoles_max) noexcept {
     if (consoles_.fetch_add(1, std::memory_order_relaxed) < consoles_max) {
         return true;
     }
@@ -28,7 +31,7 @@ bool service::try_open_console(std::uint32_t consoles_max) noexcept {
     return false;
 }
 
-void service::publish(std::size_t worker, const service_progress& share) {
+void service_shared::publish(std::size_t worker, const service_progress& share) {
     {
         const std::lock_guard lock(progress_mutex_);
         if (published_[worker] == share) {
@@ -39,7 +42,7 @@ void service::publish(std::size_t worker, const service_progress& share) {
     changed_.notify_all();
 }
 
-service_progress service::sum() const {
+service_progress service_shared::sum() const {
     service_progress total;
     for (const service_progress& share : published_) {
         total.held += share.held;
@@ -64,12 +67,12 @@ service_progress service::sum() const {
     return total;
 }
 
-service_progress service::progress() const {
+service_progress service_shared::progress() const {
     const std::lock_guard lock(progress_mutex_);
     return sum();
 }
 
-bool service::wait(
+bool service_shared::wait(
     const std::function<bool(const service_progress&)>& done,
     std::chrono::steady_clock::time_point deadline
 ) {
@@ -88,7 +91,7 @@ bool service::wait(
     return reached;
 }
 
-void service::interrupt() {
+void service_shared::interrupt() {
     {
         const std::lock_guard lock(progress_mutex_);
         interrupted_ = true;
@@ -96,7 +99,7 @@ void service::interrupt() {
     changed_.notify_all();
 }
 
-bool service::learn(std::string_view name) {
+bool service_shared::learn(std::string_view name) {
     const std::lock_guard lock(names_mutex_);
     if (names_.size() >= names_max || !names_.emplace(name).second) {
         return false;
@@ -105,7 +108,7 @@ bool service::learn(std::string_view name) {
     return true;
 }
 
-void service::names_since(std::uint64_t& version, std::vector<std::string>& into) const {
+void service_shared::names_since(std::uint64_t& version, std::vector<std::string>& into) const {
     if (version == names_version_.load(std::memory_order_acquire)) {
         return;
     }
@@ -114,7 +117,7 @@ void service::names_since(std::uint64_t& version, std::vector<std::string>& into
     into.assign(names_.begin(), names_.end());
 }
 
-service_stats service::stats() const noexcept {
+service_stats service_shared::stats() const noexcept {
     service_stats total;
     for (const shard_counters& c : counters_) {
         total.clients_accepted += c.clients_accepted.load(std::memory_order_relaxed);
