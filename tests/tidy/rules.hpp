@@ -30,7 +30,8 @@ findings check_arrows(const source_text& source);
 /// File length, line length (URLs and raw string literals may be longer), function length.
 findings check_sizes(const source_text& source);
 
-/// Member functions and booleans of each class.
+/// Member functions and booleans of each class. A class of tests may be as large as what it stands
+/// for.
 findings check_classes(const source_text& source);
 
 /// A .cpp opens with a comment that maps it.
