@@ -91,10 +91,14 @@ class Sluice:
         with open(self.config_path, "w") as conf:
             yaml.safe_dump(self.settings, conf, sort_keys=False)
 
+    def executable(self):
+        """The daemon that start() runs."""
+        return program("pgsluice")
+
     def start(self, wait=True):
         """Starts the daemon with the same files as before; with `wait` until it serves."""
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([program("pgsluice"), "-c", self.config_path],
+            self.process = subprocess.Popen([self.executable(), "-c", self.config_path],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={**os.environ, **self.environment},
                                             preexec_fn=self.preexec)
