@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""pgsluice beside its peers: one table of ratios. tools/bench runs this; README.md says how to read it.
+"""pgsluice beside its peers: one table of ratios. tools/bench runs this, README.md explains it.
 
 Each figure is taken for every target in turns, round after round, each target started afresh.
 """
@@ -37,11 +37,11 @@ def names_of(text, valid, what):
 
 def options_of_this_run():
     parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one short round, under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="a short round, under 3 minutes")
     parser.add_argument("--rounds", type=int, help="default 3; 1 with --quick")
     parser.add_argument("--seconds", type=float, help="of load per measurement; default 3, or 1")
     parser.add_argument("--only", default="", metavar="SCENARIO,…")
-    parser.add_argument("--targets", default="", metavar="NAME,…", help="direct is always measured")
+    parser.add_argument("--targets", default="", metavar="NAME,…", help="besides direct")
     parser.add_argument("--binary", action="append", default=[], metavar="NAME=PROGRAM",
                         help="another build of pgsluice to compare with")
     parser.add_argument("--json", metavar="FILE", help="every round's figures")

@@ -134,7 +134,8 @@ class Nginx(Peer):
     def __init__(self, server, *_):
         top, port = temp_dir("pgsluice-bench-"), free_port()
         settings = _file(top, "nginx.conf", (
-            f"load_module {NGINX_STREAM};\ndaemon off;\nworker_processes {os.cpu_count()};\npid {top}/pid;\n"
+            f"load_module {NGINX_STREAM};\ndaemon off;\npid {top}/pid;\n"
+            f"worker_processes {os.cpu_count()};\n"
             f"error_log {top}/log;\nevents {{ worker_connections 4000; }}\nstream {{ server {{ "
             f"listen 127.0.0.1:{port}; proxy_pass {server.host}:{server.port}; "
             "proxy_timeout 1h; } }\n"))

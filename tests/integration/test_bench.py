@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 
 from support.sluice import REPOSITORY
 
@@ -14,7 +15,7 @@ def run(*arguments):
 
 
 def test_a_table_has_each_target_and_a_ratio(tmp_path):
-    before = set(os.listdir("/tmp"))
+    before = set(os.listdir(tempfile.gettempdir()))
     done = run("--quick", "--only", "c1-simple", "--targets", "pgsluice", "--json",
                str(tmp_path / "figures"))
     assert done.returncode == 0, done.stderr
@@ -26,7 +27,7 @@ def test_a_table_has_each_target_and_a_ratio(tmp_path):
     assert figures["transactions/s", "direct"][0] > 0
     assert float(figures["transactions/s", "direct"][1]) > 0
     assert (tmp_path / "figures").exists()
-    assert not {name for name in set(os.listdir("/tmp")) - before
+    assert not {name for name in set(os.listdir(tempfile.gettempdir())) - before
                 if name.startswith("pgsluice-bench-")}
 
 

@@ -121,7 +121,7 @@ public:
     std::vector<std::int32_t> backend_pids(std::uint32_t) override { return {11, 12}; }
 
     // --- server_pair
-    step_result<std::vector<check_row>> preflight(const expectations&, limits) override {
+    step_result<std::vector<check_row>> preflight(const preflight_expectations&, limits) override {
         if (auto ok = call("preflight"); !ok) {
             return ok.error();
         }

@@ -124,7 +124,7 @@ public:
     std::vector<std::int32_t> backend_pids(std::uint32_t) override { return {1, 2, 3, 4}; }
 
     // --- server_pair
-    step_result<std::vector<check_row>> preflight(const expectations&, limits) override;
+    step_result<std::vector<check_row>> preflight(const preflight_expectations&, limits) override;
     step_result<std::vector<std::string>>
     custom_settings(std::span<const std::string>, limits until) override {
         auto ok = ask("custom_settings", &from(), until, [] {});
