@@ -23,6 +23,8 @@ public:
 
     int get() const { return fd_; }
     bool is_open() const { return fd_ >= 0; }
+    /// It is the caller's from now on.
+    int release() { return std::exchange(fd_, -1); }
 
 private:
     int fd_ = -1;

@@ -1,21 +1,47 @@
-// The control socket's server: one thread accepts, one thread a connection runs its command.
+// The control socket's server. One thread runs an io_context with a coroutine for each connection;
+// commands block, and run on a pool with as many threads as connections are allowed, so that none
+// waits for another: `abort` and `status` are answered while everything else waits.
+//
+//   accept_peers -> serve_peer: read a line -> run the command on the pool -> write the last line
+//                                              its progress: written here, the command waits
 #include "control/socket/server.hpp"
 
 #include "control/socket/unix_socket.hpp"
 
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/json/serialize.hpp>
 #include <spdlog/spdlog.h>
 
-#include <atomic>
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
+#include <chrono>
+#include <future>
+#include <set>
+#include <thread>
 #include <unistd.h>
 
 namespace pgsluice::control {
 namespace {
 
+namespace asio = boost::asio;
+using asio::awaitable;
+using socket_type = asio::local::stream_protocol::socket;
+using namespace asio::experimental::awaitable_operators;
+
+constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::seconds request_timeout{10};
+constexpr std::chrono::seconds write_timeout{5};
+constexpr std::chrono::milliseconds accept_pause{100};
 
 std::string final_line(const outcome& ended) {
     boost::json::object line;
@@ -32,16 +58,167 @@ bool is_allowed(int fd) {
     return user && (*user == 0 || *user == ::geteuid());
 }
 
+failure no_line(std::string why) {
+    return {
+        .sqlstate = std::string(sqlstate::connection_failure),
+        .message = std::move(why),
+        .detail = {},
+        .hint = {}};
+}
+
+/// The end of a coroutine that nobody waits for.
+void log_end(const std::exception_ptr& error) {
+    try {
+        if (error) {
+            std::rethrow_exception(error);
+        }
+    } catch (const std::exception& e) {
+        spdlog::error("control_connection_failed reason=\"{}\"", e.what());
+    }
+}
+
+/// The first line that a peer sends; nothing when it closes without a byte.
+awaitable<result<std::optional<std::string>>> read_request(socket_type& peer) {
+    constexpr std::size_t bytes_max = control_socket::request_bytes_max;
+    std::string text;
+    asio::steady_timer deadline(peer.get_executor(), request_timeout);
+    auto either =
+        asio::async_read_until(peer, asio::dynamic_buffer(text, bytes_max + 1), '\n', as_values) ||
+        deadline.async_wait(as_values);
+    auto first = co_await std::move(either);
+    if (first.index() == 1) {
+        co_return no_line("no complete line before the deadline");
+    }
+    const auto [error, bytes] = std::get<0>(first);
+    if (!error) {
+        text.resize(bytes - 1);
+        co_return std::optional<std::string>(std::move(text));
+    }
+    if (text.size() > bytes_max) {
+        co_return no_line("a line longer than " + std::to_string(bytes_max) + " bytes");
+    }
+    if (!text.empty()) {
+        co_return no_line("the peer closed the connection amid a line");
+    }
+    co_return std::optional<std::string>();
+}
+
+/// False when the peer is gone, or takes nothing for some time.
+awaitable<bool> write_line(socket_type& peer, std::string line) {
+    line += '\n';
+    asio::steady_timer deadline(peer.get_executor(), write_timeout);
+    auto either =
+        asio::async_write(peer, asio::buffer(line), as_values) || deadline.async_wait(as_values);
+    auto first = co_await std::move(either);
+    if (first.index() == 1) {
+        co_return false;
+    }
+    const auto [error, bytes] = std::get<0>(first);
+    co_return !error;
+}
+
 }  // namespace
 
-/// A peer and the thread that runs its command; kept until the thread is joined.
-struct control_socket::connection {
-    explicit connection(line_channel peer) : channel(std::move(peer)) {}
+struct control_socket::parts {
+    parts(std::string at, int listener, command_runner run)
+        : path(std::move(at)), runner(std::move(run)),
+          acceptor(io, asio::local::stream_protocol(), listener) {}
 
-    line_channel channel;
-    std::thread thread{};
-    std::atomic<bool> is_over = false;
+    awaitable<void> accept_peers();
+    awaitable<void> serve_peer(socket_type peer);
+    awaitable<void> run_command(socket_type& peer, request asked);
+    awaitable<outcome> on_pool(socket_type& peer, const request& asked, bool& is_peer_there);
+    void stop();
+
+    std::string path;
+    command_runner runner;
+    asio::io_context io;
+    asio::local::stream_protocol::acceptor acceptor;
+    std::set<socket_type*> peers;  ///< touched by the io_context's thread only
+    asio::thread_pool commands{connections_max};
+    std::thread thread;
 };
+
+awaitable<void> control_socket::parts::accept_peers() {
+    while (acceptor.is_open()) {
+        auto [error, peer] = co_await acceptor.async_accept(as_values);
+        if (!error) {
+            asio::co_spawn(io, serve_peer(std::move(peer)), log_end);
+        } else if (acceptor.is_open()) {  // out of descriptors: the peer waits in the queue
+            asio::steady_timer pause(io, accept_pause);
+            co_await pause.async_wait(as_values);
+        }
+    }
+}
+
+awaitable<void> control_socket::parts::serve_peer(socket_type peer) {
+    if (!is_allowed(peer.native_handle())) {
+        spdlog::warn("control_peer_refused");
+        co_await write_line(peer, final_line(outcome::of(exit_code::refused, "not your daemon")));
+        co_return;
+    }
+    if (peers.size() >= connections_max) {
+        const std::string text =
+            "too many commands at once (" + std::to_string(connections_max) + ")";
+        co_await write_line(peer, final_line(outcome::of(exit_code::refused, text)));
+        co_return;
+    }
+    peers.insert(&peer);
+    auto line = co_await read_request(peer);
+    if (line && *line) {
+        auto given = parse_request(**line);
+        line = given ? line : result<std::optional<std::string>>(given.error());
+        if (given) {
+            co_await run_command(peer, std::move(*given));
+        }
+    }
+    if (!line) {
+        co_await write_line(peer, final_line(outcome::of(exit_code::usage, line.error().message)));
+    }
+    peers.erase(&peer);
+    boost::system::error_code ignored;
+    peer.shutdown(socket_type::shutdown_both, ignored);
+}
+
+awaitable<void> control_socket::parts::run_command(socket_type& peer, request asked) {
+    asked.asked_by = peer_name(peer.native_handle());
+    bool is_peer_there = true;
+    outcome ended;
+    try {
+        ended = co_await asio::co_spawn(
+            commands, on_pool(peer, asked, is_peer_there), asio::use_awaitable
+        );
+    } catch (const std::exception& e) {
+        spdlog::error("command_failed command={} reason=\"{}\"", asked.what->name, e.what());
+        ended = outcome::of(exit_code::needs_operator, std::string("internal error: ") + e.what());
+    }
+    if (is_peer_there) {
+        co_await write_line(peer, final_line(ended));
+    }
+}
+
+/// Runs on a thread of the pool, which waits while a line of progress is being written.
+awaitable<outcome>
+control_socket::parts::on_pool(socket_type& peer, const request& asked, bool& is_peer_there) {
+    const progress_sink tell = [&](const boost::json::object& progress) {
+        if (is_peer_there) {
+            const boost::json::object line{{"progress", progress}};
+            auto written = asio::co_spawn(
+                io, write_line(peer, boost::json::serialize(line)), asio::use_future
+            );
+            is_peer_there = written.get();
+        }
+    };
+    co_return runner(asked, tell);
+}
+
+void control_socket::parts::stop() {
+    boost::system::error_code ignored;
+    acceptor.close(ignored);
+    for (socket_type* const peer : peers) {
+        peer->shutdown(socket_type::shutdown_receive, ignored);
+    }
+}
 
 result<std::unique_ptr<control_socket>>
 control_socket::start(const std::string& path, command_runner runner) {
@@ -54,114 +231,20 @@ control_socket::start(const std::string& path, command_runner runner) {
 
 result<std::unique_ptr<control_socket>>
 control_socket::start(const std::string& path, unique_fd listener, command_runner runner) {
-    unique_fd wake(::eventfd(0, EFD_CLOEXEC));
-    if (!wake.is_open()) {
-        ::unlink(path.c_str());
-        return file_failure("cannot make an event for", path);
-    }
-    return std::unique_ptr<control_socket>(
-        new control_socket(path, std::move(listener), std::move(wake), std::move(runner))
-    );
+    auto all = std::make_unique<parts>(path, listener.release(), std::move(runner));
+    return std::unique_ptr<control_socket>(new control_socket(std::move(all)));
 }
 
-control_socket::control_socket(
-    std::string path, unique_fd listener, unique_fd wake, command_runner runner
-)
-    : path_(std::move(path)), listener_(std::move(listener)), wake_(std::move(wake)),
-      runner_(std::move(runner)), accepting_([this] { accept_loop(); }) {}
+control_socket::control_socket(std::unique_ptr<parts> all) : parts_(std::move(all)) {
+    asio::co_spawn(parts_->io, parts_->accept_peers(), log_end);
+    parts_->thread = std::thread([this] { parts_->io.run(); });
+}
 
 control_socket::~control_socket() {
-    ::eventfd_write(wake_.get(), 1);
-    accepting_.join();
-    ::unlink(path_.c_str());
-}
-
-void control_socket::accept_loop() {
-    while (true) {
-        pollfd waiting[] = {{listener_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-        if (::poll(waiting, 2, -1) < 0) {
-            continue;
-        }
-        if (waiting[1].revents != 0) {
-            break;
-        }
-        accept_one();
-    }
-    listener_ = unique_fd();
-    reap(true);
-}
-
-void control_socket::accept_one() {
-    line_channel channel(unique_fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)));
-    if (channel.fd() < 0) {
-        return;
-    }
-    reap(false);
-    if (!is_allowed(channel.fd())) {
-        spdlog::warn("control_peer_refused");
-        (void)channel.write_line(final_line(outcome::of(exit_code::refused, "not your daemon")));
-        return;
-    }
-    if (connections_.size() >= connections_max) {
-        const std::string text =
-            "too many commands at once (" + std::to_string(connections_max) + ")";
-        (void)channel.write_line(final_line(outcome::of(exit_code::refused, text)));
-        return;
-    }
-    connection& added = connections_.emplace_back(std::move(channel));
-    added.thread = std::thread([this, &added] {
-        serve(added);
-        ::shutdown(added.channel.fd(), SHUT_RDWR);
-        added.is_over = true;
-    });
-}
-
-/// Joins the threads that have ended; `all` waits for the others.
-void control_socket::reap(bool all) {
-    for (auto each = connections_.begin(); each != connections_.end();) {
-        if (all) {
-            ::shutdown(each->channel.fd(), SHUT_RD);
-        }
-        if (all || each->is_over) {
-            each->thread.join();
-            each = connections_.erase(each);
-        } else {
-            ++each;
-        }
-    }
-}
-
-void control_socket::serve(connection& peer) {
-    line_channel& channel = peer.channel;
-    const auto deadline = line_channel::clock::now() + request_timeout;
-    const auto line = channel.read_line(request_bytes_max, deadline);
-    if (line && !*line) {
-        return;  // a probe whether somebody listens
-    }
-    const auto given = line ? parse_request(**line) : result<request>(line.error());
-    if (!given) {
-        (void)channel.write_line(final_line(outcome::of(exit_code::usage, given.error().message)));
-        return;
-    }
-    request asked = *given;
-    asked.asked_by = peer_name(channel.fd());
-    bool is_peer_there = true;
-    const progress_sink tell = [&](const boost::json::object& progress) {
-        if (is_peer_there) {
-            const boost::json::object line_out{{"progress", progress}};
-            is_peer_there = channel.write_line(boost::json::serialize(line_out)).has_value();
-        }
-    };
-    outcome ended;
-    try {
-        ended = runner_(asked, tell);
-    } catch (const std::exception& e) {
-        spdlog::error("command_failed command={} what={}", asked.what->name, e.what());
-        ended = outcome::of(exit_code::needs_operator, std::string("internal error: ") + e.what());
-    }
-    if (is_peer_there) {
-        (void)channel.write_line(final_line(ended));
-    }
+    asio::post(parts_->io, [this] { parts_->stop(); });
+    parts_->thread.join();  // its io_context has work until the last command has ended
+    parts_->commands.join();
+    ::unlink(parts_->path.c_str());
 }
 
 }  // namespace pgsluice::control

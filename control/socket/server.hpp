@@ -5,11 +5,8 @@
 #include "control/commands/request.hpp"
 
 #include <functional>
-#include <list>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 
 namespace pgsluice::control {
 
@@ -23,7 +20,7 @@ namespace pgsluice::control {
 /// A peer that hangs up cancels nothing: its command goes on to its own end.
 class control_socket {
 public:
-    /// Runs one command on the connection's own thread; called from several threads.
+    /// Runs one command, which may block; called from several threads, one a command under way.
     using command_runner = std::function<outcome(const request&, const progress_sink&)>;
 
     static constexpr std::size_t connections_max = 16;
@@ -43,20 +40,10 @@ public:
     control_socket& operator=(const control_socket&) = delete;
 
 private:
-    struct connection;
+    struct parts;
+    explicit control_socket(std::unique_ptr<parts> all);
 
-    control_socket(std::string path, unique_fd listener, unique_fd wake, command_runner runner);
-    void accept_loop();
-    void accept_one();
-    void serve(connection& peer);
-    void reap(bool all);
-
-    std::string path_;
-    unique_fd listener_;
-    unique_fd wake_;  ///< an eventfd that ends the accept loop
-    command_runner runner_;
-    std::list<connection> connections_;  ///< touched by the accept thread only
-    std::thread accepting_;
+    std::unique_ptr<parts> parts_;
 };
 
 }  // namespace pgsluice::control

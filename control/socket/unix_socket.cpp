@@ -1,10 +1,16 @@
-// Unix sockets with lines on them, for the control socket and its client.
+// Unix sockets with lines on them: the client's half by Asio, and what a listener needs of the
+// file.
 #include "control/socket/unix_socket.hpp"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <poll.h>
 #include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,32 +20,13 @@
 namespace pgsluice::control {
 namespace {
 
+namespace asio = boost::asio;
+
 constexpr std::chrono::seconds write_timeout{5};
 constexpr int listen_backlog = 16;
 
 failure no_line(std::string why) {
     return failure{"08006", std::move(why), {}, {}};
-}
-
-/// Milliseconds left for poll(2), rounded up.
-int left_ms(line_channel::clock::time_point deadline) {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - line_channel::clock::now());
-    constexpr std::int64_t poll_ms_max = 60'000;
-    return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, poll_ms_max));
-}
-
-/// True when the descriptor is ready for `events` before the deadline.
-bool is_ready(int fd, short events, line_channel::clock::time_point deadline) {
-    while (true) {
-        pollfd waiting{fd, events, 0};
-        if (::poll(&waiting, 1, left_ms(deadline)) > 0) {
-            return true;
-        }
-        if (line_channel::clock::now() >= deadline) {
-            return false;
-        }
-    }
 }
 
 result<sockaddr_un> address_of(const std::string& path) {
@@ -85,53 +72,85 @@ result<void> remove_stale(const std::string& path) {
 
 }  // namespace
 
+/// A socket and an io_context that runs while something is waited for.
+struct line_channel::parts {
+    explicit parts(unique_fd connected)
+        : socket(io, asio::local::stream_protocol(), connected.release()) {}
+
+    /// Runs what was started until `deadline`; false when it was not done then, and is cancelled.
+    bool finish_until(clock::time_point deadline) {
+        io.restart();
+        if (deadline == clock::time_point::max()) {
+            io.run();
+        } else {
+            io.run_until(deadline);
+        }
+        const bool is_done = io.stopped();
+        if (!is_done) {
+            socket.cancel();
+            io.run();
+        }
+        return is_done;
+    }
+
+    asio::io_context io{1};
+    asio::local::stream_protocol::socket socket;
+    std::string received;
+};
+
+line_channel::line_channel(unique_fd socket) : parts_(std::make_unique<parts>(std::move(socket))) {}
+line_channel::line_channel(line_channel&& other) noexcept = default;
+line_channel& line_channel::operator=(line_channel&& other) noexcept = default;
+line_channel::~line_channel() = default;
+
+int line_channel::fd() const {
+    return parts_->socket.native_handle();
+}
+
 result<std::optional<std::string>>
 line_channel::read_line(std::size_t bytes_max, clock::time_point deadline) {
-    std::size_t searched = 0;
-    while (true) {
-        const std::size_t end = received_.find('\n', searched);
-        if (end != std::string::npos) {
-            std::optional<std::string> line = received_.substr(0, end);
-            received_.erase(0, end + 1);
-            return line;
+    std::string& received = parts_->received;
+    boost::system::error_code failed;
+    std::size_t bytes = 0;
+    asio::async_read_until(
+        parts_->socket,
+        asio::dynamic_buffer(received, bytes_max + 1),
+        '\n',
+        [&](const boost::system::error_code& error, std::size_t found) {
+            failed = error;
+            bytes = found;
         }
-        searched = received_.size();
-        if (received_.size() > bytes_max) {
-            return no_line("a line longer than " + std::to_string(bytes_max) + " bytes");
-        }
-        if (!is_ready(fd(), POLLIN, deadline)) {
-            return no_line("no complete line before the deadline");
-        }
-        char buffer[16384];
-        const ssize_t n = ::recv(fd(), buffer, sizeof buffer, MSG_DONTWAIT);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            continue;
-        }
-        if (n < 0 || (n == 0 && !received_.empty())) {
-            return no_line("the peer closed the connection amid a line");
-        }
-        if (n == 0) {
-            return std::optional<std::string>();
-        }
-        received_.append(buffer, static_cast<std::size_t>(n));
+    );
+    if (!parts_->finish_until(deadline)) {
+        return no_line("no complete line before the deadline");
     }
+    if (!failed) {
+        std::optional<std::string> line = received.substr(0, bytes - 1);
+        received.erase(0, bytes);
+        return line;
+    }
+    if (received.size() > bytes_max) {
+        return no_line("a line longer than " + std::to_string(bytes_max) + " bytes");
+    }
+    if (failed != asio::error::eof || !received.empty()) {
+        return no_line("the peer closed the connection amid a line");
+    }
+    return std::optional<std::string>();
 }
 
 result<void> line_channel::write_line(std::string_view line) {
-    std::string text(line);
-    text += '\n';
-    std::string_view rest = text;
-    while (!rest.empty()) {
-        const ssize_t n = ::send(fd(), rest.data(), rest.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n >= 0) {
-            rest.remove_prefix(static_cast<std::size_t>(n));
-        } else if (errno == EAGAIN) {
-            if (!is_ready(fd(), POLLOUT, clock::now() + write_timeout)) {
-                return no_line("the peer takes nothing");
-            }
-        } else if (errno != EINTR) {
-            return no_line(std::string("cannot send: ") + std::strerror(errno));
-        }
+    const std::string text = std::string(line) + '\n';
+    boost::system::error_code failed;
+    asio::async_write(
+        parts_->socket,
+        asio::buffer(text),
+        [&](const boost::system::error_code& error, std::size_t) { failed = error; }
+    );
+    if (!parts_->finish_until(clock::now() + write_timeout)) {
+        return no_line("the peer takes nothing");
+    }
+    if (failed) {
+        return no_line("cannot send: " + failed.message());
     }
     return {};
 }

@@ -4,6 +4,7 @@
 #include "protocol/errors.hpp"
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,7 +18,10 @@ public:
     /// Longer lines end the channel with a failure.
     static constexpr std::size_t line_bytes_max = 64UL * 1024 * 1024;
 
-    explicit line_channel(unique_fd socket) : socket_(std::move(socket)) {}
+    explicit line_channel(unique_fd socket);
+    line_channel(line_channel&& other) noexcept;
+    line_channel& operator=(line_channel&& other) noexcept;
+    ~line_channel();
 
     /// The next line without its line feed; nothing when the peer closed at a line's end. Fails at
     /// the deadline, on a line longer than `bytes_max`, and when the peer closed amid a line.
@@ -26,11 +30,11 @@ public:
     /// Sends `line` and a line feed. Fails when the peer is gone or takes nothing for 5 seconds.
     result<void> write_line(std::string_view line);
 
-    int fd() const { return socket_.get(); }
+    int fd() const;
 
 private:
-    unique_fd socket_;
-    std::string received_;
+    struct parts;
+    std::unique_ptr<parts> parts_;
 };
 
 /// Connects to the control socket. Fails with SQLSTATE 08001 when nobody listens there.
