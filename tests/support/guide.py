@@ -55,7 +55,8 @@ class Guide:
             path = os.path.join(self.top, folder.replace("/", "-").strip("-"))
             os.mkdir(path, 0o700)
             self.replaced.append((folder, path))
-        self.environment = {**os.environ, "PGSLUICE_SOCKET": self.here("/run/pgsluice/control.sock"),
+        socket_path = self.here("/run/pgsluice/control.sock")
+        self.environment = {**os.environ, "PGSLUICE_SOCKET": socket_path,
                             "PGPASSFILE": self.write("pgpass", f"*:*:*:app:{password}\n"),
                             "PATH": os.pathsep.join([os.path.dirname(program("pgsluice")),
                                                      bin_dir(), os.environ["PATH"]])}
