@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A live cutover whose clients log in by SCRAM over TLS, watched by the judge of ../shared where
-# that is there: TLS with verified certificates on both sides, logins that are bound to it towards
-# the servers, and the proxy knows a SCRAM verifier and no password. HAProxy speaks TLS for the
-# judge's clients, which cannot; it resumes sessions, so that tickets have a part in it.
-# Usage: judged_over_tls.sh [ARGUMENTS OF judge run]    such as --setup logical --clients 32
-#   JUDGE      the judge, by default ../shared/judge/judge beside the repository
+# A live cutover whose clients log in by SCRAM over TLS, checked by an external program, the judge:
+# TLS with verified certificates on both sides, logins that are bound to it towards the servers, and
+# a proxy that knows a SCRAM verifier and no password. HAProxy makes the TLS connections for the
+# judge's clients, which have no TLS; it resumes sessions, so that the run includes session tickets.
+# Usage: judged_over_tls.sh [ARGUMENTS OF judge run]    for example --setup logical --clients 32
+#   JUDGE      the path of the judge (required)
 #   BASE_PORT  of five ports: two servers, the proxy, what the clients connect to (default 6640)
 #   ON_PINNED  abort (default) | terminate | wait; PGSLUICE_BUILD and KEEP_LOG as one would think
 set -euo pipefail
@@ -16,7 +16,7 @@ port=$((base + 2))
 front=$((base + 3))
 
 run() {
-    local judge=${JUDGE:-$root/../shared/judge/judge}
+    local judge=${JUDGE:?the path of the judge}
     [ -x "$judge" ] || { echo "there is no judge at $judge" >&2; exit 2; }
     exec env -u JUDGE "$judge" run --base-port "$base" \
         --proxy "host=127.0.0.1 port=$front user=judge_app dbname=judge password=judge" \
