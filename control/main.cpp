@@ -6,8 +6,14 @@
 #include "control/servers/pg_servers.hpp"
 
 #include <CLI/CLI.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
 #include <spdlog/spdlog.h>
 
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -103,16 +109,17 @@ std::optional<config> read_arguments(quick_start quick, std::string& made_direct
     return *value;
 }
 
-/// The signals that main() waits for; blocked in every thread, so that none is interrupted.
-sigset_t block_signals() {
+constexpr std::array handled_signals{SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
+
+/// Blocks or unblocks the handled signals in this thread, and in those that it starts afterwards:
+/// only the main thread takes them, no other is interrupted.
+void mask_signals(int how) {
     sigset_t signals;
     sigemptyset(&signals);
-    for (const int each : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}) {
+    for (const int each : handled_signals) {
         sigaddset(&signals, each);
     }
-    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-    std::signal(SIGPIPE, SIG_IGN);
-    return signals;
+    ::pthread_sigmask(how, &signals, nullptr);
 }
 
 /// A session takes two descriptors, and shells start programs with 1024.
@@ -131,14 +138,11 @@ void reload(daemon& running) {
     }
 }
 
-/// Which signal it is that ends the process. SIGINT lets sessions come to their boundaries first,
-/// unless it comes again; PgBouncer's signals for PAUSE and RESUME are none to die of.
-int wait_for_the_end(daemon& running, const sigset_t& signals) {
+/// Returns the signal that ends the process. SIGINT lets sessions reach their transaction
+/// boundaries first, unless it comes again; PgBouncer's signals for PAUSE and RESUME end nothing.
+boost::asio::awaitable<int> wait_for_the_end(daemon& running, boost::asio::signal_set& signals) {
     for (bool is_draining = false;;) {
-        int signal = 0;
-        if (::sigwait(&signals, &signal) != 0) {
-            continue;
-        }
+        const int signal = co_await signals.async_wait(boost::asio::use_awaitable);
         if (signal == SIGHUP) {
             reload(running);
         } else if (signal == SIGUSR1 || signal == SIGUSR2) {
@@ -148,13 +152,19 @@ int wait_for_the_end(daemon& running, const sigset_t& signals) {
             spdlog::info("draining signal={}", signal);
             running.wind_down();
         } else {
-            return signal;
+            co_return signal;
         }
     }
 }
 
 int serve(const config& settings, const std::string& file) {
-    const sigset_t signals = block_signals();
+    std::signal(SIGPIPE, SIG_IGN);
+    mask_signals(SIG_BLOCK);
+    boost::asio::io_context loop(1);
+    boost::asio::signal_set signals(loop);
+    for (const int each : handled_signals) {
+        signals.add(each);
+    }
     raise_descriptor_limit();
     set_up_logging(settings.log);
     auto started = daemon::start(
@@ -177,7 +187,11 @@ int serve(const config& settings, const std::string& file) {
         );
         return exit_failed;
     }
-    spdlog::info("stopping signal={}", wait_for_the_end(**started, signals));
+    auto ended_by =
+        boost::asio::co_spawn(loop, wait_for_the_end(**started, signals), boost::asio::use_future);
+    mask_signals(SIG_UNBLOCK);
+    loop.run();
+    spdlog::info("stopping signal={}", ended_by.get());
     return exit_done;
 }
 
