@@ -1,9 +1,19 @@
+// When names of servers are looked up again, and what the answers change.
 #include "control/daemon/dns_refresh.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
 #include <netinet/in.h>
+#include <thread>
 
 namespace pgsluice::control {
 
@@ -74,47 +84,68 @@ new_addresses addresses_of(
     return news;
 }
 
+/// A thread that runs an io_context with one coroutine, which blocks it while names are looked up.
+struct name_refresh::parts {
+    explicit parts(surroundings around)
+        : around(std::move(around)), failures(this->around.failures()) {}
+
+    boost::asio::awaitable<void> watch();
+    bool look_up_and_apply();
+
+    surroundings around;
+    std::uint64_t failures;  ///< that the last lookup knew of
+    boost::asio::io_context io{1};
+    boost::asio::steady_timer tick{io};
+    bool is_stopping = false;
+    std::thread thread;
+};
+
 name_refresh::name_refresh(surroundings around)
-    : around_(std::move(around)), failures_(around_.failures()) {
-    thread_ = std::thread([this] { run(); });
+    : parts_(std::make_unique<parts>(std::move(around))) {
+    boost::asio::co_spawn(parts_->io, parts_->watch(), [](const std::exception_ptr& error) {
+        if (error) {
+            std::rethrow_exception(error);
+        }
+    });
+    parts_->thread = std::thread([this] { parts_->io.run(); });
 }
 
 name_refresh::~name_refresh() {
-    {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
-    }
-    stop_.notify_all();
-    thread_.join();
+    boost::asio::post(parts_->io, [this] {
+        parts_->is_stopping = true;
+        parts_->tick.cancel();
+    });
+    parts_->thread.join();
 }
 
-/// False when this object is about to go.
-bool name_refresh::wait(std::chrono::milliseconds how_long) {
-    std::unique_lock lock(mutex_);
-    return !stop_.wait_for(lock, how_long, [this] { return stopping_; });
-}
-
-void name_refresh::run() {
+boost::asio::awaitable<void> name_refresh::parts::watch() {
     using clock = std::chrono::steady_clock;
     clock::time_point looked_up = clock::now();
-    while (wait(around_.interval)) {
-        const std::uint64_t failures_now = around_.failures();
-        const auto max_age = around_.max_age();
+    for (;;) {
+        tick.expires_after(around.interval);
+        co_await tick.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+        co_await boost::asio::post(boost::asio::use_awaitable);  // behind a stop that waits
+        if (is_stopping) {
+            co_return;
+        }
+        const std::uint64_t failures_now = around.failures();
+        const auto max_age = around.max_age();
         const bool is_old = max_age.count() > 0 && clock::now() - looked_up >= max_age;
-        if ((is_old || failures_now != failures_) && look_up_and_apply()) {
-            failures_ = failures_now;
+        const bool is_due = is_old || failures_now != failures;
+        if (is_due && look_up_and_apply()) {
+            failures = failures_now;
             looked_up = clock::now();
         }
     }
 }
 
 /// True when there is nothing left to do.
-bool name_refresh::look_up_and_apply() {
+bool name_refresh::parts::look_up_and_apply() {
     lookup_results found;
-    for (const auto& [host, port] : around_.names()) {
-        found.emplace(server_name(host, port), around_.look_up(host, port));
+    for (const auto& [host, port] : around.names()) {
+        found.emplace(server_name(host, port), around.look_up(host, port));
     }
-    return found.empty() || around_.apply(found);
+    return found.empty() || around.apply(found);
 }
 
 }  // namespace pgsluice::control

@@ -4,14 +4,11 @@
 #include "proxy/net/resolve.hpp"
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -66,16 +63,8 @@ public:
     name_refresh& operator=(const name_refresh&) = delete;
 
 private:
-    void run();
-    bool look_up_and_apply();
-    bool wait(std::chrono::milliseconds how_long);
-
-    surroundings around_;
-    std::uint64_t failures_;  ///< that the last lookup knew of
-    std::mutex mutex_;
-    std::condition_variable stop_;
-    bool stopping_ = false;
-    std::thread thread_;
+    struct parts;
+    std::unique_ptr<parts> parts_;
 };
 
 }  // namespace pgsluice::control
