@@ -1,3 +1,5 @@
+// Runs an operator's command with /bin/sh in a process group of its own.
+
 #include "control/base/hook.hpp"
 
 #include "control/base/polling.hpp"

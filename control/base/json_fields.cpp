@@ -1,3 +1,5 @@
+// Fields of a JSON object with a default where they are missing.
+
 #include "control/base/json_fields.hpp"
 
 #include <boost/json/value.hpp>

@@ -182,6 +182,32 @@ read_login(const backend_config& backend, const backend_login_config& login) {
     return shared_login(std::move(made));
 }
 
+namespace {
+
+/// Where the service is reached, and through which load balancers.
+result<void> resolve_listeners(const service_config& service, proxy::service_settings& settings) {
+    for (const listen_config& each : service.listen) {
+        const auto endpoints = proxy::resolve_listen(each.address.text());
+        if (!endpoints) {
+            return endpoints.error();
+        }
+        std::shared_ptr<const proxy::address_set> balancers;
+        if (each.proxy_protocol == proxy_protocol_mode::required) {
+            auto trusted = proxy::address_set::parse(each.trusted);
+            if (!trusted) {
+                return trusted.error();
+            }
+            balancers = std::make_shared<const proxy::address_set>(std::move(*trusted));
+        }
+        for (const proxy::endpoint& at : *endpoints) {
+            settings.listen.push_back({at, balancers});
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
 result<resolved_service> resolve_service(
     const service_config& service,
     const testing_config& testing,
@@ -208,22 +234,8 @@ result<resolved_service> resolve_service(
     resolved_service resolved;
     settings->name = service.name;
     settings->databases = service.databases;
-    for (const listen_config& each : service.listen) {
-        const auto endpoints = proxy::resolve_listen(each.address.text());
-        if (!endpoints) {
-            return endpoints.error();
-        }
-        std::shared_ptr<const proxy::address_set> balancers;
-        if (each.proxy_protocol == proxy_protocol_mode::required) {
-            auto trusted = proxy::address_set::parse(each.trusted);
-            if (!trusted) {
-                return trusted.error();
-            }
-            balancers = std::make_shared<const proxy::address_set>(std::move(*trusted));
-        }
-        for (const proxy::endpoint& at : *endpoints) {
-            settings->listen.push_back({at, balancers});
-        }
+    if (auto added = resolve_listeners(service, *settings); !added) {
+        return added.error();
     }
     if (auto added = resolve_backends(service, *settings, resolved); !added) {
         return added.error();

@@ -1,3 +1,5 @@
+// Threads that run the console's commands, which block.
+
 #include "control/console/command_threads.hpp"
 
 #include <utility>

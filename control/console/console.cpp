@@ -1,3 +1,5 @@
+// Who may do what on the console, and how its commands are run and answered.
+
 #include "control/console/console.hpp"
 
 #include "control/render/text.hpp"

@@ -1,3 +1,5 @@
+// A statement of the console as words and quoted names.
+
 #include "control/console/words.hpp"
 
 #include "protocol/sql/sql_lexer.hpp"

@@ -1,3 +1,5 @@
+// The journal's records as people read them.
+
 #include "control/journal/events.hpp"
 
 #include "control/base/json_fields.hpp"

@@ -240,6 +240,48 @@ result<service_states> replay(std::span<const journal_record> records) {
     return states;
 }
 
+namespace {
+
+/// Adds the records that sum up what the journal says of one service.
+void sum_up(
+    const std::string& name,
+    const service_state& state,
+    std::int64_t at_ms,
+    std::vector<journal_record>& kept
+) {
+    const auto keep = [&](std::string_view kind, boost::json::object payload) {
+        kept.push_back({0, at_ms, name, std::string(kind), std::move(payload)});
+    };
+    keep(journal_kinds::route, route_of(state));
+    if (state.is_paused) {
+        keep(journal_kinds::paused, {});
+    }
+    if (state.read_only.state != read_only_state::off) {
+        keep(journal_kinds::readonly, encode_read_only(state.read_only));
+    }
+    if (state.canary.is_on()) {
+        keep(journal_kinds::canary, encode_canary(state.canary));
+    }
+    if (!state.takes_clients) {
+        keep(journal_kinds::clients, {{"taken", false}});
+    }
+    if (state.stages) {
+        keep(
+            journal_kinds::stages,
+            {{"state", "begun"},
+             {"what", to_string(state.stages->what)},
+             {"stage", state.stages->stage},
+             {"of", state.stages->of},
+             {"by", state.stages->by}}
+        );
+    }
+    if (state.admitted != proxy::admission{}) {
+        keep(journal_kinds::admit, encode_admission(state.admitted));
+    }
+}
+
+}  // namespace
+
 result<std::vector<journal_record>>
 compact(std::span<const journal_record> records, std::size_t recent) {
     std::size_t cut = records.size() - std::min(records.size(), recent);
@@ -260,45 +302,7 @@ compact(std::span<const journal_record> records, std::size_t recent) {
     }
     std::vector<journal_record> kept;
     for (const auto& [name, state] : *states) {
-        const std::int64_t at_ms = records[cut - 1].at_ms;
-        kept.push_back({0, at_ms, name, std::string(journal_kinds::route), route_of(state)});
-        if (state.is_paused) {
-            kept.push_back({0, at_ms, name, std::string(journal_kinds::paused), {}});
-        }
-        if (state.read_only.state != read_only_state::off) {
-            const std::string kind(journal_kinds::readonly);
-            kept.push_back({0, at_ms, name, kind, encode_read_only(state.read_only)});
-        }
-        if (state.canary.is_on()) {
-            const std::string kind(journal_kinds::canary);
-            kept.push_back({0, at_ms, name, kind, encode_canary(state.canary)});
-        }
-        if (!state.takes_clients) {
-            const std::string kind(journal_kinds::clients);
-            kept.push_back({0, at_ms, name, kind, {{"taken", false}}});
-        }
-        if (state.stages) {
-            kept.push_back(
-                {0,
-                 at_ms,
-                 name,
-                 std::string(journal_kinds::stages),
-                 {{"state", "begun"},
-                  {"what", to_string(state.stages->what)},
-                  {"stage", state.stages->stage},
-                  {"of", state.stages->of},
-                  {"by", state.stages->by}}}
-            );
-        }
-        if (state.admitted != proxy::admission{}) {
-            kept.push_back(
-                {0,
-                 at_ms,
-                 name,
-                 std::string(journal_kinds::admit),
-                 encode_admission(state.admitted)}
-            );
-        }
+        sum_up(name, state, records[cut - 1].at_ms, kept);
     }
     const auto tail = records.subspan(cut);
     kept.insert(kept.end(), tail.begin(), tail.end());

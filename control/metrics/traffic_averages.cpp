@@ -1,3 +1,5 @@
+// Differences of counters between two readings, for each service.
+
 #include "control/metrics/traffic_averages.hpp"
 
 #include <utility>

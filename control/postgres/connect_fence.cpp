@@ -1,3 +1,5 @@
+// Takes CONNECT from everybody on every database, and gives it back as it was.
+
 #include "control/postgres/connect_fence.hpp"
 
 #include "control/base/sql_quoting.hpp"

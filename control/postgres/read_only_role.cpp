@@ -1,3 +1,5 @@
+// Whether the role of a read-only login could write: its rights, as the catalogs have them.
+
 #include "control/postgres/read_only_role.hpp"
 
 namespace pgsluice::control {

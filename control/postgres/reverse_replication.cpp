@@ -1,3 +1,5 @@
+// Publication, slot and subscription by which the old server follows the new one after a cutover.
+
 #include "control/postgres/reverse_replication.hpp"
 
 #include "control/base/polling.hpp"

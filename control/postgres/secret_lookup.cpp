@@ -1,3 +1,5 @@
+// Secrets of users, asked of the server by auth.query and kept for some time.
+
 #include "control/postgres/secret_lookup.hpp"
 
 #include <spdlog/spdlog.h>

@@ -1,3 +1,5 @@
+// Locks on every table that keep others from changing a row, held on one connection.
+
 #include "control/postgres/table_locks.hpp"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// How a fence is lowered by hand: the statements that an operator is shown.
+
 #include "control/records/fence.hpp"
 
 #include "control/base/sql_quoting.hpp"

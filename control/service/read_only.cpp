@@ -125,6 +125,22 @@ outcome service_operations::read_only(const request& given, const progress_sink&
     return end_read_only(given, tell);
 }
 
+namespace {
+
+/// What is in force once nobody can write any more; `beside` could, past the proxy.
+json::object forced(
+    const read_only_record& now, std::uint32_t sessions, const std::vector<std::string>& beside
+) {
+    return {
+        {"access", "read-only"},
+        {"by", to_string(now.means)},
+        {"fence", to_string(now.fence)},
+        {"sessions", sessions},
+        {"beside", json::array(beside.begin(), beside.end())}};
+}
+
+}  // namespace
+
 outcome service_operations::begin_read_only(const request& given, const progress_sink& tell) {
     const auto started = clock::now();
     const limits until{started + given.duration("timeout", timeout_default), &aborted_};
@@ -175,12 +191,7 @@ outcome service_operations::begin_read_only(const request& given, const progress
     if (auto noted = note_read_only(next, given.asked_by); !noted) {
         return undo_read_only(next, is_on, {setback::failed, noted.error().message, {}, {}});
     }
-    json::object result{
-        {"access", "read-only"},
-        {"by", to_string(next.means)},
-        {"fence", to_string(next.fence)},
-        {"sessions", traffic_.progress().sessions},
-        {"beside", json::array(beside->begin(), beside->end())}};
+    json::object result = forced(next, traffic_.progress().sessions, *beside);
     if (next.means == read_only_means::user) {
         wait_followed("readonly", until.deadline, tell);
         add_logins(result);

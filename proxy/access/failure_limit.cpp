@@ -1,3 +1,5 @@
+// Failures by address, forgotten after some time; the table is bounded.
+
 #include "proxy/access/failure_limit.hpp"
 
 namespace pgsluice::proxy {

@@ -1,3 +1,5 @@
+// Records given as keys of the configuration, read as lines of pg_hba.conf are.
+
 #include "proxy/access/hba_records.hpp"
 
 #include <algorithm>

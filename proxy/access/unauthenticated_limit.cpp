@@ -1,3 +1,5 @@
+// Counts by network: an IPv4 address, or the first 64 bits of an IPv6 address.
+
 #include "proxy/access/unauthenticated_limit.hpp"
 
 #include "protocol/errors.hpp"

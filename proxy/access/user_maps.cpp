@@ -1,3 +1,5 @@
+// pg_ident.conf: lines of a map, names and regular expressions.
+
 #include "proxy/access/user_maps.hpp"
 
 #include "proxy/access/hba_records.hpp"

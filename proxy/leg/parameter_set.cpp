@@ -1,3 +1,5 @@
+// Reported parameters, compared without regard to the case of their names.
+
 #include "proxy/leg/parameter_set.hpp"
 
 namespace pgsluice::proxy {

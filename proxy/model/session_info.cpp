@@ -1,3 +1,5 @@
+// Names of a session's phases, as status and the console show them.
+
 #include "proxy/model/session_info.hpp"
 
 namespace pgsluice::proxy {

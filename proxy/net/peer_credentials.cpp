@@ -1,3 +1,5 @@
+// Who is at the other end of a unix socket (SO_PEERCRED, unix(7)).
+
 #include "proxy/net/peer_credentials.hpp"
 
 #include <pwd.h>

@@ -1,3 +1,5 @@
+// Reading until one message of the protocol is complete, within a limit of bytes.
+
 #include "proxy/net/whole_message.hpp"
 
 #include "protocol/wire/wire.hpp"

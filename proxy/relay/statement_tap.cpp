@@ -1,3 +1,6 @@
+// Gathers the beginnings of statement texts, and what they tell of custom settings and prepared
+// statements. Called for Query, Parse and a few answers, never for rows.
+
 #include "proxy/relay/statement_tap.hpp"
 
 #include "protocol/sql/sql_scan.hpp"

@@ -1,3 +1,5 @@
+// Cancel keys of all workers in one table with a lock; nothing on the way of a message asks it.
+
 #include "proxy/session/cancel_registry.hpp"
 
 #include "protocol/errors.hpp"

@@ -311,16 +311,25 @@ task<bool> session::log_in_client() {
     keep_keys(user, leg_->backend, known);
     asked_credentials_ = leg_->asked_credentials && !is_fixed;
     client_sees_ = leg_->reported;
+    remember_login(*settings, listed, observer ? &*observer : nullptr);
+    shard_counters::bump(host_.counters().clients_logged_in);
+    co_return !farewell_.has_value();
+}
+
+/// With which secrets the client can be logged in again elsewhere, where it gave its own.
+void session::remember_login(
+    const service_settings& settings,
+    const protocol::user_secret* listed,
+    const protocol::scram_observer* observer
+) {
     if (asked_credentials_ && !answers_for_client_ && listed != nullptr) {
         known_ = protocol::credentials::of(*listed);
-        known_.keys = observer ? observer->learned() : std::nullopt;
-        if (observer && !known_.keys && looked_up_) {
-            settings->secrets->forget(std::string(startup_->user()));  // it has changed
+        known_.keys = observer != nullptr ? observer->learned() : std::nullopt;
+        if (observer != nullptr && !known_.keys && looked_up_) {
+            settings.secrets->forget(std::string(startup_->user()));  // it has changed
         }
     }
     looked_up_.reset();
-    shard_counters::bump(host_.counters().clients_logged_in);
-    co_return !farewell_.has_value();
 }
 
 std::string session::give_key(std::int32_t pid, const std::string& real_key) {

@@ -57,25 +57,7 @@ task<bool> session::act_at_boundary() {
     }
     const bool unchanged = captured_requests_ == pump_.requests();
     if (!is_held()) {
-        if (!host_.order() && host_.settings().move_every != 0) {
-            const place here = place_of(*leg_);
-            co_await move_in_place(here);
-            if (is_held()) {
-                co_return true;  // since then
-            }
-        }
-        if (stage_ == move_stage::settled) {
-            stage_ = move_stage::prepared;
-            has_heard_ = false;
-        }
-        noticed_ = false;
-        host_.changed();
-        if (pump_.end() == pump_end::none && pump_.parked() && !farewell_) {
-            if (pump_.waits()) {
-                host_.count_stall(reactor::now() - waiting_since_);
-            }
-            pump_.open();
-        }
+        co_await leave_boundary();
         co_return true;
     }
     const bool has_verdict = stage_ != move_stage::queued && stage_ != move_stage::switched;
@@ -87,6 +69,29 @@ task<bool> session::act_at_boundary() {
         host_.changed();
     }
     co_return false;
+}
+
+/// Nothing holds the session any more: its client continues.
+task<void> session::leave_boundary() {
+    if (!host_.order() && host_.settings().move_every != 0) {
+        const place here = place_of(*leg_);
+        co_await move_in_place(here);
+        if (is_held()) {
+            co_return;  // since then
+        }
+    }
+    if (stage_ == move_stage::settled) {
+        stage_ = move_stage::prepared;
+        has_heard_ = false;
+    }
+    noticed_ = false;
+    host_.changed();
+    if (pump_.end() == pump_end::none && pump_.parked() && !farewell_) {
+        if (pump_.waits()) {
+            host_.count_stall(reactor::now() - waiting_since_);
+        }
+        pump_.open();
+    }
 }
 
 task<void> session::wait_parked() {

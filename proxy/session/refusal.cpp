@@ -1,3 +1,5 @@
+// Every text that a refused or ended client gets, with its SQLSTATE, detail and hint.
+
 #include "proxy/session/refusal.hpp"
 
 namespace pgsluice::proxy::refusal {

@@ -203,6 +203,11 @@ private:
     std::optional<failure> refuse_by_certificate(client_certificate needed) const;
     login_rules::verdict choose_login(const service_settings& settings) const;
     task<bool> log_in_client();
+    void remember_login(
+        const service_settings& settings,
+        const protocol::user_secret* listed,
+        const protocol::scram_observer* observer
+    );
     void recall_keys(const std::string& user, std::uint32_t backend, protocol::credentials& known);
     void
     keep_keys(const std::string& user, std::uint32_t backend, const protocol::credentials& known);
@@ -236,6 +241,7 @@ private:
     // hold.cpp: at a boundary
     task<void> while_parked();
     task<bool> act_at_boundary();
+    task<void> leave_boundary();
     task<void> wait_parked();
     void note_hold();
     hold_reason held_by() const noexcept;

@@ -88,7 +88,8 @@ task<bool> session::answer_startup(const protocol::startup_packet& packet) {
         co_return false;
     }
     const bool asks_tls = std::holds_alternative<protocol::SSLRequest>(packet);
-    co_return co_await answer_encryption(asks_tls && may_use_tls());
+    const bool accepts = asks_tls && may_use_tls();
+    co_return co_await answer_encryption(accepts);
 }
 
 bool session::may_use_tls() const noexcept {

@@ -13,6 +13,16 @@ namespace pgsluice::tidy {
 
 namespace {
 
+/// Classes that are still too large, by file and name. The list only gets shorter: one that keeps
+/// to the limits must leave it.
+constexpr std::array large_classes{
+    std::string_view("proxy/engine/engine.hpp engine"),
+    std::string_view("proxy/engine/shard.hpp shard"),
+    std::string_view("proxy/relay/pump.hpp pump"),
+    std::string_view("proxy/session/session.hpp session"),
+    std::string_view("control/service/service.hpp service_operations"),
+};
+
 struct banned_word {
     std::string_view folder;  ///< empty: everywhere but tests
     const char* pattern;
@@ -153,6 +163,15 @@ findings check_classes(const source_text& source) {
         return out;
     }
     for (const class_extent& each : classes_of(source)) {
+        const bool is_large =
+            each.functions > class_functions_max || each.booleans > class_booleans_max;
+        if (std::ranges::find(large_classes, source.path() + " " + each.name) !=
+            large_classes.end()) {
+            if (!is_large) {
+                add(out, source, each.line, "take it off the list of large classes: " + each.name);
+            }
+            continue;
+        }
         if (each.functions > class_functions_max) {
             add(out, source, each.line, "class has more than 40 member functions: " + each.name);
         }
@@ -181,6 +200,9 @@ findings check_awaits(const source_text& source) {
     );
     findings out;
     const std::string code = source.only(part::code);
+    if (code.find("co_await") == std::string::npos) {
+        return out;
+    }
     for (const std::regex* const wrong : {&in_condition, &in_choice}) {
         for (std::sregex_iterator at(code.begin(), code.end(), *wrong), end; at != end; ++at) {
             const auto before = code.begin() + at->position();

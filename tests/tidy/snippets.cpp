@@ -242,6 +242,10 @@ const std::vector<snippet> snippets = {
      "};\n" +
          repeated("    int f(int) const;\n", 40) + "};\n",
      nullptr},
+    {"class_that_was_large",
+     "proxy/relay/pump.hpp",
+     "#pragma once\nclass pump {\n    int f();\n};\n",
+     "pump.hpp:2: take it off the list of large classes: pump"},
     {"class_of_many_booleans",
      "proxy/session/a.hpp",
      "#pragma once\nclass c {\n" + repeated("    bool x = f();\n", 10) +

@@ -275,7 +275,8 @@ void world::switch_now(proxy::route to, const proxy::farewell&) {
     end(kills_after);
 }
 
-step_result<std::vector<check_row>> world::preflight(const preflight_expectations& expected, limits until) {
+step_result<std::vector<check_row>>
+world::preflight(const preflight_expectations& expected, limits until) {
     std::vector<check_row> rows{{"login", check_level::ok, "", ""}};
     const auto complain = [&rows](std::string_view name) {
         rows.push_back({std::string(name), check_level::error, "planted", ""});
