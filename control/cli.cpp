@@ -245,8 +245,8 @@ int main(int argc, char** argv) {
     app.add_option("--service", chosen.service, "Service; may be left out where there is one")
         ->type_name("NAME");
     app.add_flag("--json", chosen.json, "Print the result as one JSON line");
-    app.footer("Exit codes: 0 done, 1 failed or aborted and back as before, 2 usage, 3 no daemon, "
-               "4 refused in this state, 5 deadline passed, 6 an operator is needed");
+    app.footer("Exit codes: 0 done, 1 failed or aborted and undone, 2 wrong usage, 3 no daemon, "
+               "4 refused in this state, 5 deadline passed, 6 needs an operator");
     app.require_subcommand(0, 1);
     app.fallthrough();
     app.allow_extras();  // so that unexpected() can answer in the table's words

@@ -33,50 +33,54 @@ constexpr command_argument pause_arguments[] = {
      .help = "at the deadline: reopen (default), end the blockers, or stay paused"},
 };
 constexpr command_argument retarget_arguments[] = {
-    {.name = "BACKEND", .is_required = true, .help = "where the sessions shall belong"},
+    {.name = "BACKEND", .is_required = true, .help = "the backend that all sessions move to"},
 };
 constexpr command_argument cutover_arguments[] = {
     {.name = "to", .is_required = true, .help = "the new backend"},
-    {.name = "plan", .help = "file with deviations from the configured steps", .is_file = true},
+    {.name = "plan",
+     .help = "file whose values replace the configured ones for this cutover",
+     .is_file = true},
     {.name = "html",
-     .help = "file that sluicectl writes the report to, as a page",
+     .help = "file to which sluicectl writes the report as an HTML page",
      .is_file = true},
     {.name = "dry-run",
      .type = argument_type::flag,
-     .help = "print the plan with live readings, change nothing"},
+     .help = "print the plan with live readings and change nothing"},
     {.name = "timeout",
      .type = argument_type::duration,
-     .help = "deadline of all steps up to the commit point together (default 10m)"},
+     .help = "deadline for all steps before the commit point together (default 10m)"},
     {.name = "on-pinned",
      .type = argument_type::choice,
      .choices = pinned_policies,
-     .help = "sessions that cannot be moved (default: cutover.on_pinned)"},
+     .help = "what to do about sessions that cannot be moved (default: cutover.on_pinned)"},
 };
 /// A rollback knows where it leads and has no plan: the arguments after those two.
 constexpr auto rollback_arguments = std::span(cutover_arguments).subspan<2>();
 constexpr command_argument preflight_arguments[] = {
     {.name = "to", .is_required = true, .help = "the new backend"},
     {.name = "html",
-     .help = "file that sluicectl writes the verdicts to, as a page",
+     .help = "file to which sluicectl writes the findings as an HTML page",
      .is_file = true},
-    {.name = "plan", .help = "file with deviations from the configured steps", .is_file = true},
+    {.name = "plan",
+     .help = "file whose values replace the configured ones for this cutover",
+     .is_file = true},
 };
 constexpr command_argument pause_stages{
-    .name = "pause", .type = argument_type::flag, .help = "stay in the stage under way"};
+    .name = "pause", .type = argument_type::flag, .help = "stay in the current stage"};
 constexpr command_argument resume_stages{
-    .name = "resume", .type = argument_type::flag, .help = "go on with the stages"};
+    .name = "resume", .type = argument_type::flag, .help = "continue the stages"};
 constexpr command_argument skip_stage{
-    .name = "skip", .type = argument_type::flag, .help = "the next stage at once"};
+    .name = "skip", .type = argument_type::flag, .help = "start the next stage now"};
 constexpr command_argument admit_arguments[] = {
     {.name = "RANGES",
      .type = argument_type::ranges,
      .help = "ADDRESS/BITS or ADDRESS/BITS=PERCENT% each, local, all or none; or plan, which "
              "proposes stages",
      .word = plan_word},
-    {.name = "refuse", .help = "tell new clients outside this (57P03) and close"},
+    {.name = "refuse", .help = "refuse clients outside the set with this message (57P03)"},
     {.name = "hold",
      .type = argument_type::flag,
-     .help = "let new clients outside wait, at most hold.timeout (default)"},
+     .help = "let clients outside the set wait, at most hold.timeout (default)"},
     {.name = "stages",
      .help = "file with sets that are admitted one after the other, in the background; of plan, "
              "how many",
@@ -84,7 +88,7 @@ constexpr command_argument admit_arguments[] = {
     {.name = "by",
      .type = argument_type::choice,
      .choices = weights,
-     .help = "what plan splits (default sessions)"},
+     .help = "what plan divides into stages (default sessions)"},
     pause_stages,
     resume_stages,
     skip_stage,
@@ -94,16 +98,18 @@ constexpr command_argument canary_arguments[] = {
      .type = argument_type::ranges,
      .help = "whose clients go there, as admit takes them; or off, which takes them back",
      .word = off_word},
-    {.name = "to", .help = "the backend that they get"},
+    {.name = "to", .help = "the backend for these clients"},
     {.name = "access",
      .type = argument_type::choice,
      .choices = accesses,
-     .help = "read-only (default) forces them read-only, as the command readonly does"},
+     .help = "read-only (default) forces these clients read-only, as the command readonly does"},
     {.name = "timeout",
      .type = argument_type::duration,
-     .help = "how long to wait for live sessions to move (default 10s); then they go on to"},
+     .help =
+         "how long to wait for connected sessions to move (default 10s); the others move later"},
     {.name = "stages",
-     .help = "file with sets that go there one after the other, in the background",
+     .help =
+         "file with sets of addresses that are sent there one after the other, in the background",
      .is_file = true},
     pause_stages,
     resume_stages,
@@ -112,7 +118,8 @@ constexpr command_argument canary_arguments[] = {
 constexpr command_argument drain_arguments[] = {
     {.name = "timeout",
      .type = argument_type::duration,
-     .help = "how long to wait for their boundaries (default 10s); who is left then goes on"},
+     .help =
+         "how long to wait for transaction boundaries (default 10s); sessions left then continue"},
     {.name = "backend", .help = "only sessions on this backend"},
     {.name = "user", .help = "only sessions of this user"},
     {.name = "cidr", .help = "only clients from this range of addresses, or local"},
@@ -125,11 +132,13 @@ constexpr command_argument readonly_arguments[] = {
      .help = "on or off"},
     {.name = "timeout",
      .type = argument_type::duration,
-     .help = "how long to wait for transactions under way (default 10s); then off again"},
+     .help =
+         "how long to wait for open transactions (default 10s); read-only ends at the deadline"},
     {.name = "fence",
      .type = argument_type::choice,
      .choices = read_only_fences,
-     .help = "against whom the proxy does not see; default where there is an admin login"},
+     .help = "also block sessions that bypass the proxy (default: default, if there is an admin "
+             "login)"},
     {.name = "by",
      .type = argument_type::choice,
      .choices = read_only_ways,
@@ -137,42 +146,42 @@ constexpr command_argument readonly_arguments[] = {
              "read_only_user, to whose login they move"},
 };
 constexpr command_argument events_arguments[] = {
-    {.name = "last", .help = "only so many, the newest (default 50; 0 for all)"},
-    {.name = "after", .help = "only what came after the event of this number"},
-    {.name = "follow",
-     .type = argument_type::flag,
-     .help = "go on with each new event, until it is interrupted"},
+    {.name = "last", .help = "print the newest N events (default 50, 0 for all)"},
+    {.name = "after", .help = "print the events after the one with this number"},
+    {.name = "follow", .type = argument_type::flag, .help = "print new events until interrupted"},
 };
 constexpr command_argument kill_arguments[] = {
-    {.name = "SESSION", .is_required = true, .help = "its number, as in sessions"},
+    {.name = "SESSION",
+     .is_required = true,
+     .help = "the session's number, as the command sessions prints it"},
 };
 constexpr command_argument wait_close_arguments[] = {
-    {.name = "timeout",
-     .type = argument_type::duration,
-     .help = "how long to wait at most (default 60s)"},
+    {.name = "timeout", .type = argument_type::duration, .help = "maximum wait (default 60s)"},
 };
 constexpr command_argument shutdown_arguments[] = {
     {.name = "drain",
      .type = argument_type::flag,
-     .help = "first wait for each session's boundary (at most cutover.drain_timeout)"},
+     .help = "first wait until each session reaches a transaction boundary (at most "
+             "cutover.drain_timeout)"},
 };
 
 constexpr command table[] = {
     {.id = command_id::status,
      .name = "status",
-     .help = "route, gate, sessions and progress of each service",
+     .help = "show route, gate, sessions and progress of each service",
      .needs = role::viewer},
     {.id = command_id::sessions,
      .name = "sessions",
      .needs_service = true,
-     .help = "one row a session, or grouped",
+     .help = "list the sessions, or count them in groups",
      .arguments = sessions_arguments,
      .needs = role::viewer},
     {.id = command_id::pause,
      .name = "pause",
      .needs_service = true,
-     .help = "close the gate and wait until every session is parked; goes on to its deadline when "
-             "sluicectl is interrupted",
+     .help =
+         "close the gate and wait until every session is parked; interrupting sluicectl does not "
+         "end it",
      .arguments = pause_arguments},
     {.id = command_id::resume,
      .name = "resume",
@@ -181,17 +190,17 @@ constexpr command table[] = {
     {.id = command_id::retarget,
      .name = "retarget",
      .needs_service = true,
-     .help = "move every session to another backend, without any replication check",
+     .help = "move every session to another backend without checking replication",
      .arguments = retarget_arguments},
     {.id = command_id::cutover,
      .name = "cutover",
      .needs_service = true,
-     .help = "fence, catch up, switch and move: the whole sequence, or back to the old backend",
+     .help = "move the service to another backend: the whole sequence, undone if a step fails",
      .arguments = cutover_arguments},
     {.id = command_id::rollback,
      .name = "rollback",
      .needs_service = true,
-     .help = "a cutover back to the backend that the last one left",
+     .help = "cut over to the backend that the last cutover left",
      .arguments = rollback_arguments},
     {.id = command_id::preflight,
      .name = "preflight",
@@ -202,16 +211,17 @@ constexpr command table[] = {
     {.id = command_id::drain,
      .name = "drain",
      .needs_service = true,
-     .help = "end sessions at their next boundary with 57P01; new connections go on",
+     .help =
+         "end sessions at their next transaction boundary with 57P01; new connections are accepted",
      .arguments = drain_arguments},
     {.id = command_id::readonly,
      .name = "readonly",
      .needs_service = true,
-     .help = "force read-only: on returns when no session can write any more",
+     .help = "force the service read-only, or end that; on returns when no session can write",
      .arguments = readonly_arguments},
     {.id = command_id::events,
      .name = "events",
-     .help = "the journal: what was intended and done, oldest first",
+     .help = "print the journal, oldest event first",
      .arguments = events_arguments,
      .needs = role::viewer},
     {.id = command_id::abort,
@@ -221,8 +231,8 @@ constexpr command table[] = {
     {.id = command_id::admit,
      .name = "admit",
      .needs_service = true,
-     .help = "whose new work the open gate lets through, at once or in stages; returns when every "
-             "worker goes by it",
+     .help = "set which client addresses may start new transactions, at once or in stages; returns "
+             "when every worker applies the set",
      .arguments = admit_arguments},
     {.id = command_id::reload,
      .name = "reload",
@@ -230,37 +240,38 @@ constexpr command table[] = {
      .needs = role::admin},
     {.id = command_id::shutdown,
      .name = "shutdown",
-     .help = "end every session with 57P01 and exit",
+     .help = "end every session with 57P01 and stop pgsluice",
      .arguments = shutdown_arguments,
      .needs = role::admin},
     {.id = command_id::kill,
      .name = "kill",
      .needs_service = true,
-     .help = "end one session with 57P01 wherever it is",
+     .help = "end one session with 57P01, even inside a transaction",
      .arguments = kill_arguments},
     {.id = command_id::reconnect,
      .name = "reconnect",
      .needs_service = true,
-     .help = "move each session to a fresh connection of its own backend, at one of its next "
-             "boundaries; returns at once"},
+     .help = "move each session to a new connection to its own backend at a transaction boundary; "
+             "does not wait"},
     {.id = command_id::wait_close,
      .name = "wait-close",
      .needs_service = true,
-     .help = "wait until no session has a connection from before the last reconnect",
+     .help = "wait until every session has the connection that the last reconnect gave it",
      .arguments = wait_close_arguments},
     {.id = command_id::disable,
      .name = "disable",
      .needs_service = true,
-     .help = "refuse new clients with 57P03; sessions that are there go on"},
+     .help = "refuse new clients with 57P03; connected sessions continue"},
     {.id = command_id::enable,
      .name = "enable",
      .needs_service = true,
-     .help = "let new clients in again"},
+     .help = "accept new clients again"},
     {.id = command_id::canary,
      .name = "canary",
      .needs_service = true,
-     .help = "send clients of some addresses, new and live, to another backend than the route, at "
-             "once or in stages",
+     .help =
+         "send the clients from some addresses to another backend than the route, at once or in "
+         "stages",
      .arguments = canary_arguments},
 };
 

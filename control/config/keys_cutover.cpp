@@ -59,13 +59,13 @@ const config_key<service> rows[] = {
         {.name = "cutover.timeout",
          .initial = "10m",
          .is_reloadable = reloadable,
-         .doc = "Everything before the commit point together."}
+         .doc = "Deadline for all steps before the commit point."}
     ),
     duration_key<service, &service::cutover, &cutover_config::preflight_timeout>(
         {.name = "cutover.preflight_timeout",
          .initial = "15s",
          .is_reloadable = reloadable,
-         .doc = "All checks together."}
+         .doc = "Deadline for all checks."}
     ),
     duration_key<service, &service::cutover, &cutover_config::prepare_timeout>(
         {.name = "cutover.prepare_timeout",
@@ -176,7 +176,8 @@ const config_key<service> rows[] = {
          .initial = "unchanged",
          .is_reloadable = reloadable,
          .doc = "With `read-only` clients go on read-only on the new backend, until `readonly "
-                "off`: time to look around while nothing is written that a way back would lose."}
+                "off`: time to check the new server while nothing is written that a rollback would "
+                "lose."}
     ),
     config_key<service>{
         .name = "cutover.prewarm",

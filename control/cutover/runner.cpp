@@ -66,8 +66,8 @@ step_result<std::string> perform(cutover_state& state, const step& one) {
 step_failure with_whose_time(const cutover_state& state, step_failure failure) {
     const bool is_over = !state.committed && clock::now() >= state.overall;
     if (is_over && failure.why == setback::deadline) {
-        failure.text += "; all steps before the commit point had " +
-                        format_duration(state.asked.timeout) + " together";
+        failure.text += "; earlier steps used the whole --timeout (" +
+                        format_duration(state.asked.timeout) + ")";
     }
     return failure;
 }
@@ -130,7 +130,7 @@ std::string what_stays(const cutover_state& state) {
         text += "; " + state.asked.to + " is not read-only any more: " + state.lift_stays;
     }
     if (!state.back_stays.empty()) {
-        text += "; what was prepared for the way back stays: " + state.back_stays;
+        text += "; what was prepared for reverse replication stays: " + state.back_stays;
     }
     return text;
 }

@@ -105,7 +105,7 @@ step_result<std::string> after(cutover_state& state, limits until) {
 step_result<std::string> follow_back(cutover_state& state, limits until) {
     if (auto ok = state.world.servers.follow_back(until); !ok) {
         step_failure why = ok.error();
-        why.text = "the way back is not running: " + why.text;
+        why.text = "reverse replication is not running: " + why.text;
         if (why.hint.empty()) {
             why.hint = "when " + state.asked.from + " is back, enable its subscription";
         }

@@ -78,7 +78,7 @@ limits drain_limits(cutover_state& state, const limits& step) {
 step_result<std::string> drain_again(cutover_state& state, std::uint32_t left) {
     undo_drain(state);
     state.start_over = true;
-    return counted(left, "session") + " turned out to be long: gate open, once more";
+    return counted(left, "session") + " with long transactions; reopened the gate, parking again";
 }
 
 }  // namespace

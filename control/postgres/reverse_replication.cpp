@@ -131,7 +131,7 @@ step_result<void> await_worker(pg_client& from, const way_back& wanted, const li
 }
 
 step_failure explained(step_failure why, const pg_client& from) {
-    why.text = "no way back could be prepared: " + why.text;
+    why.text = "reverse replication could not be prepared: " + why.text;
     if (why.hint.empty()) {
         why.hint = "mend it, so that " + from.server() +
                    " can subscribe, or go without: `replication.reverse: off`";

@@ -267,7 +267,7 @@ step_result<void> check_lag(const checked_pair& pair, verdicts& found, const lim
     }
     const std::int64_t bytes = std::max<std::int64_t>(lag->number(0, 0), 0);
     const std::string text = fmt::format(
-        "{} is {} behind, its last news is {} s old",
+        "{} is {} behind, last message from the subscription worker {} s ago",
         pair.to.name,
         bytes < 10'000 ? fmt::format("{} bytes", bytes) : fmt::format("{} kB", bytes >> 10),
         lag->is_null(0, 1) ? "?" : lag->text(0, 1)

@@ -71,9 +71,7 @@ step_result<void> check_way_back(const checked_pair& pair, verdicts& found, cons
     const std::string& old = pair.from.name;
     if (pair.replication != replication_kind::logical) {
         found.good(fmt::format(
-            "no way back without a loss: nothing would bring to {} what is written on {}",
-            old,
-            pair.to.name
+            "a rollback would lose writes: {} does not replicate from {}", old, pair.to.name
         ));
         return {};
     }

@@ -179,7 +179,7 @@ std::string report_page(const json::object& result) {
         page += "<p>What to do: " + escaped(hint) + "</p>\n";
     }
     if (const std::string back = text_in(result, "way_back"); !back.empty()) {
-        page += "<p>The way back: " + escaped(back) + "</p>\n";
+        page += "<p>Reverse replication: " + escaped(back) + "</p>\n";
     }
     page += "<p>The gate was closed for " + ms_text(number_of(result, "held_ms")) + ": " +
             ms_text(number_of(result, "drained_ms")) + " for the clients' own transactions, " +

@@ -288,7 +288,7 @@ def test_wait_ends_at_the_timeout_and_names_the_session(lasting):
         code, answer = cutover(proxy, "--on-pinned", "wait", "--timeout", "5s")
         assert code == 5
         assert "temp" in answer["rows"][0]
-        assert "all steps before the commit point had 5s together" in answer["error"]
+        assert "earlier steps used the whole --timeout (5s)" in answer["error"]
         expect_untouched(proxy, lasting)
 
 

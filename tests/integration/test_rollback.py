@@ -93,7 +93,7 @@ def test_a_way_back_that_cannot_be_prepared_ends_it_before_the_pause(pair):
         proxy.write_config()
         proxy.restart()
         code, answer = cutover(proxy)
-        assert code == 1 and "no way back could be prepared" in answer["error"]
+        assert code == 1 and "reverse replication could not be prepared" in answer["error"]
         assert "nowhere" in answer["error"] and "reverse" in answer["hint"]
         assert "drain" not in [step["step"] for step in answer["steps"]]
     assert left_behind(pair.old) == left_behind(pair.new) == ([], [], [])

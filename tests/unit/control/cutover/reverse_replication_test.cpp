@@ -106,7 +106,9 @@ TEST(WayBack, ThatCannotBeTakenAwayIsTold) {
     fake.failing["undo_way_back"] = -1;
     const auto report = run_cutover(with_way_back(), fake.world());
     EXPECT_EQ(report.exit_code, 1);
-    EXPECT_THAT(report.text, HasSubstr("what was prepared for the way back stays: undo_way_back"));
+    EXPECT_THAT(
+        report.text, HasSubstr("what was prepared for reverse replication stays: undo_way_back")
+    );
 }
 
 TEST(WayBack, ThatDoesNotBeginNeedsTheOperator) {
@@ -114,7 +116,7 @@ TEST(WayBack, ThatDoesNotBeginNeedsTheOperator) {
     fake.failing["follow_back"] = 1;
     const auto report = run_cutover(with_way_back(), fake.world());
     EXPECT_EQ(report.exit_code, 6);
-    EXPECT_THAT(report.text, HasSubstr("the way back is not running"));
+    EXPECT_THAT(report.text, HasSubstr("reverse replication is not running"));
     EXPECT_THAT(report.hint, HasSubstr("blue is back"));
 }
 

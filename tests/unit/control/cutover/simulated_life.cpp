@@ -265,8 +265,8 @@ void life::hear(std::string_view text) {
         return text.find(what) != std::string_view::npos;
     };
     is_lift_told_ = is_lift_told_ || says("is not read-only any more");
-    leaves_way_back_ =
-        leaves_way_back_ || says("the way back stays") || says("the way back is not running");
+    leaves_way_back_ = leaves_way_back_ || says("reverse replication stays") ||
+                       says("reverse replication is not running");
 }
 
 void life::check_report(const cutover_request& asked, const cutover_report& report) {
@@ -324,7 +324,7 @@ void life::check_forward(const cutover_request& asked, const cutover_report& rep
     const link& follows = real_.replication;
     if (report.exit_code == 0 && asked.way_back &&
         (follows.from != asked.to_backend || !follows.is_enabled)) {
-        real_.problem("done, but the way back is not running");
+        real_.problem("done, but reverse replication is not running");
     }
     const bool is_new_following = follows.to == asked.to_backend && follows.is_enabled;
     if (report.exit_code == 0 && is_new_following && !real_.is_one_server) {
