@@ -40,8 +40,8 @@ class Sluice:
     """One proxy with one service `app`.
 
     `backends` maps names to servers (anything with host and port); the first is the route unless
-    `route` says otherwise. The keyword arguments go where CONTRACT's YAML keys of the same name
-    are: `service` holds further keys of the service, `config` further keys of the top level.
+    `route` says otherwise. The keyword arguments set the keys of the same name in the YAML file:
+    `service` holds further keys of the service, `config` further keys of the top level.
     """
 
     def __init__(self, backends, *, route=None, listen=None, dbname="postgres", move_every=0,
