@@ -86,8 +86,7 @@ new_addresses addresses_of(
 
 /// A thread that runs an io_context with one coroutine, which blocks it while names are looked up.
 struct name_refresh::parts {
-    explicit parts(surroundings around)
-        : around(std::move(around)), failures(this->around.failures()) {}
+    explicit parts(surroundings of) : around(std::move(of)), failures(around.failures()) {}
 
     boost::asio::awaitable<void> watch();
     bool look_up_and_apply();

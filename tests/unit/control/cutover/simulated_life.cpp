@@ -209,7 +209,8 @@ void life::start() {
         real_.problem(states.error().message);
         return;
     }
-    if (const auto last = decode_cutover(decoded->records.back())) {
+    const journal_record& newest = decoded->records.back();
+    if (const auto last = decode_cutover(newest.kind, newest.payload)) {
         hear(last->text);  // `events` shows it, where nobody was left to answer
     }
     const service_state& state = states->at("app");

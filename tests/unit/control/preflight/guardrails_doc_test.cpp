@@ -62,10 +62,10 @@ TEST(Guardrails, DocumentListsTheTableOfChecks) {
     ASSERT_EQ(rows.size(), checks().size());
     for (std::size_t i = 0; i < rows.size(); ++i) {
         const check& each = checks()[i];
-        ASSERT_EQ(rows[i].size(), 6U) << each.name;
-        EXPECT_EQ(rows[i][0], "`" + std::string(each.name) + "`");
-        EXPECT_EQ(rows[i][1], to_string(each.level)) << each.name;
-        EXPECT_EQ(rows[i][2], scope_text(each.scope)) << each.name;
+        ASSERT_EQ(rows[i].size(), 6U) << each.name();
+        EXPECT_EQ(rows[i][0], "`" + std::string(each.name()) + "`");
+        EXPECT_EQ(rows[i][1], to_string(each.level())) << each.name();
+        EXPECT_EQ(rows[i][2], scope_text(each.scope)) << each.name();
     }
 }
 
