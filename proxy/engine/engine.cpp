@@ -6,6 +6,8 @@
 #include "proxy/session/service_shared.hpp"
 #include "proxy/session/session.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -124,7 +126,7 @@ struct engine::parts {
     void on_all(const std::function<void(worker&)>& call) {
         std::latch done(static_cast<std::ptrdiff_t>(workers.size()));
         for (const auto& w : workers) {
-            w->loop().post([&call, &done, each = w.get()] {
+            boost::asio::post(w->loop(), [&call, &done, each = w.get()] {
                 call(*each);
                 done.count_down();
             });

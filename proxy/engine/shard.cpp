@@ -3,6 +3,8 @@
 #include "proxy/engine/worker.hpp"
 #include "proxy/session/session.hpp"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -16,8 +18,11 @@ namespace {
 constexpr std::uint32_t strangers_spare = 1000;  // who may be logging in beyond max_connections
 constexpr std::size_t releases_per_turn = 64;    // parked sessions let go in one turn of the loop
 
-task<void> live(std::unique_ptr<session> s) {
-    co_await s->run();
+/// The whole life of a session, which ends when it does.
+void launch(std::unique_ptr<session> s, reactor& loop) {
+    boost::asio::co_spawn(
+        loop, [s = std::move(s)] { return s->run(); }, log_task_end
+    );
 }
 
 }  // namespace
@@ -92,7 +97,7 @@ void shard::accept(int client, const endpoint& from, const std::shared_ptr<const
     }
     auto s = std::make_unique<session>(*this, worker_.next_session_id(), client, from);
     s->come_in_by(in);
-    spawn(live(std::move(s)), log_task_end);
+    launch(std::move(s), worker_.loop());
 }
 
 void shard::take_over(session& arrived) {
@@ -101,7 +106,7 @@ void shard::take_over(session& arrived) {
         shard_counters::bump(counters().clients_refused);
         return;
     }
-    spawn(live(std::make_unique<session>(*this, arrived)), log_task_end);
+    launch(std::make_unique<session>(*this, arrived), worker_.loop());
 }
 
 session* shard::find(session_id id) const {
@@ -240,7 +245,7 @@ void shard::release_next() {
         to_release_.pop_back();
     }
     if (!to_release_.empty()) {
-        worker_.loop().post([this] { release_next(); });
+        boost::asio::post(worker_.loop(), [this] { release_next(); });
     }
 }
 
@@ -328,7 +333,7 @@ void shard::after_batch() {
     }
     if (gate_open_ && !retired_.empty() && !dropping_) {
         dropping_ = true;
-        spawn(drop_retired(), [this](const std::exception_ptr& error) {
+        boost::asio::co_spawn(worker_.loop(), drop_retired(), [this](std::exception_ptr error) {
             dropping_ = false;
             log_task_end(error);
         });

@@ -126,6 +126,7 @@ private:
     void release(std::vector<session*> whom);
     void release_next();
     task<void> drop_retired();
+    session* next_to_ask() const;
     void begin_asking();
     task<void> ask_old_server();
     service_progress count() const;

@@ -4,6 +4,10 @@
 #include "proxy/engine/worker.hpp"
 #include "proxy/session/session.hpp"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+
+#include <exception>
 #include <utility>
 
 namespace pgsluice::proxy {
@@ -13,7 +17,7 @@ session_host& shard::sibling(std::size_t service) const {
 }
 
 void shard::tell(session_id whom, std::function<void()> what) {
-    worker_.loop().post([this, whom, what = std::move(what)] {
+    boost::asio::post(worker_.loop(), [this, whom, what = std::move(what)] {
         what();
         if (session* const asking = find(whom)) {
             asking->notify();
@@ -25,7 +29,7 @@ void shard::tell(session_id whom, std::function<void()> what) {
 /// that the client's connection closes no sooner than it would.
 void shard::forward_cancel(const cancel_target& to, session_id asker) {
     worker& there = worker_.peer(to.worker);
-    there.loop().post([this, to, asker, &there] {
+    boost::asio::post(there.loop(), [this, to, asker, &there] {
         shard& target = there.at(to.service);
         session* const s = target.find(to.session);
         const leg* const l = s == nullptr ? nullptr : s->current_leg();
@@ -39,13 +43,14 @@ void shard::forward_cancel(const cancel_target& to, session_id asker) {
             return;
         }
         shard_counters::bump(target.counters().cancels_forwarded);
-        spawn(
+        boost::asio::co_spawn(
+            there.loop(),
             send_cancel(
                 there.loop(),
                 cancel_order::of(*l, target.settings().backends[l->backend]),
                 reactor::now() + cancel_time
             ),
-            [reply](const std::exception_ptr&) { reply(); }
+            [reply](std::exception_ptr) { reply(); }
         );
     });
 }

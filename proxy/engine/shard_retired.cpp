@@ -4,6 +4,7 @@
 #include "proxy/engine/worker.hpp"
 #include "proxy/session/session.hpp"
 
+#include <boost/asio/co_spawn.hpp>
 #include <spdlog/spdlog.h>
 
 #include <array>
@@ -31,30 +32,33 @@ void log_task_end(const std::exception_ptr& error) {
     }
 }
 
+/// Each old backend reads its configuration again before it answers, because of the fence, and all
+/// at once that would slow everybody's start: so one after the other, who has a client waiting
+/// first.
+session* shard::next_to_ask() const {
+    session* next = nullptr;
+    for (const auto& [id, s] : sessions_) {
+        if (s->waits_to_ask() && (next == nullptr || (s->waits() && !next->waits()))) {
+            next = s;
+        }
+    }
+    return next;
+}
+
 void shard::begin_asking() {
-    if (std::exchange(asking_, true)) {
+    if (asking_ || next_to_ask() == nullptr) {
         return;
     }
-    spawn(ask_old_server(), [this](const std::exception_ptr& error) {
+    asking_ = true;
+    boost::asio::co_spawn(worker_.loop(), ask_old_server(), [this](std::exception_ptr error) {
         asking_ = false;
         log_task_end(error);
     });
 }
 
-/// One after the other, who has a client waiting first: each old backend reads its configuration
-/// again before it answers, because of the fence, and at once that would slow everybody's start.
 task<void> shard::ask_old_server() {
     wait_point pace(worker_.loop());
-    for (;;) {
-        session* next = nullptr;
-        for (const auto& [id, s] : sessions_) {
-            if (s->waits_to_ask() && (next == nullptr || (s->waits() && !next->waits()))) {
-                next = s;
-            }
-        }
-        if (next == nullptr) {
-            co_return;
-        }
+    for (session* next = next_to_ask(); next != nullptr; next = next_to_ask()) {
         next->ask_old_server();
         co_await pace.until(reactor::now() + ask_interval);
     }

@@ -3,6 +3,7 @@
 #include "proxy/session/refusal.hpp"
 #include "proxy/session/session.hpp"
 
+#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
@@ -79,7 +80,7 @@ void worker::start() {
 }
 
 void worker::shut_down() {
-    loop_.post([this] {
+    boost::asio::post(loop_, [this] {
         closing_ = true;
         listeners_.clear();
         for (const auto& s : shards_) {

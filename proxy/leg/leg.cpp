@@ -53,7 +53,8 @@ open_leg(leg& l, wait_point& point, const backend_target& target, milliseconds t
         }
         l.io.close();
         said += (said.empty() ? "" : "; ") + address.text + ": " + trouble;
-        if (point.cancelled()) {
+        const auto state = co_await boost::asio::this_coro::cancellation_state;
+        if (state.cancelled() != boost::asio::cancellation_type::none) {
             break;
         }
     }

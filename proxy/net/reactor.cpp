@@ -1,7 +1,7 @@
 // The loop of one worker.
 //
 //   epoll_wait -> for each event: sink->on_io()    pumps do their whole work here
-//              -> coroutines made ready meanwhile  cold paths continue here
+//              -> waits made ready meanwhile       cold paths continue here
 //              -> after_batch                      the worker publishes what changed
 //
 // Level-triggered epoll needs one recv per readiness; Asio 1.81 makes two (the first or the last
@@ -37,41 +37,7 @@ void drain_counter(int fd) noexcept {
 
 }  // namespace
 
-wait_point::~wait_point() {
-    PGSLUICE_ASSERT(!waiter_);
-}
-
-void wait_point::suspend(std::coroutine_handle<> h, steady_time deadline) noexcept {
-    PGSLUICE_ASSERT(!waiter_);
-    waiter_ = h;
-    deadline_ = deadline;
-    if (deadline != never) {
-        reactor_.arm(*this);
-    }
-}
-
-void wait_point::notify(wake why) noexcept {
-    if (!pending_) {
-        pending_ = true;
-        why_ = why;
-    }
-    if (waiter_) {
-        if (deadline_ != never) {
-            reactor_.disarm(*this);
-        }
-        reactor_.ready(std::exchange(waiter_, {}));
-    }
-}
-
-void wait_point::cancel() noexcept {
-    cancelled_ = true;
-    notify(wake::cancelled);
-}
-
-wake wait_point::take() noexcept {
-    pending_ = false;
-    return cancelled_ ? wake::cancelled : why_;
-}
+static_assert(boost::asio::execution::is_executor_v<reactor::executor_type>);
 
 reactor::reactor()
     : epoll_(epoll_create1(EPOLL_CLOEXEC)),
@@ -83,6 +49,12 @@ reactor::reactor()
 }
 
 reactor::~reactor() {
+    // What is dropped may post: the end of a coroutine that never ran.
+    for (auto calls = take_posted(); !calls.empty(); calls = take_posted()) {
+        calls.clear_and_dispose(std::default_delete<posted_call>());
+    }
+    shutdown();
+    destroy();
     close(wakeup_);
     close(timer_);
     close(epoll_);
@@ -90,6 +62,8 @@ reactor::~reactor() {
 
 void reactor::run(const std::function<void()>& after_batch) {
     std::array<epoll_event, batch_max> events{};
+    const reactor* const outer = std::exchange(running_, this);
+    run_ready();
     while (!stopping_) {
         const int n = epoll_wait(epoll_, events.data(), batch_max, wait_ms_);
         if (n < 0) {
@@ -111,6 +85,7 @@ void reactor::run(const std::function<void()>& after_batch) {
             after_batch();  // may make further coroutines ready: they must not wait for an event
         } while (!ready_.empty());
     }
+    running_ = outer;
 }
 
 /// What the kernel did since this session's last turn has pushed it out of the near caches; here
@@ -174,45 +149,53 @@ void reactor::forget_pending(const io_watch& w) noexcept {
     }
 }
 
-void reactor::stop() noexcept {
-    post([this] { stopping_ = true; });
+void reactor::stop() {
+    const auto executor = get_executor().require(boost::asio::execution::blocking.never);
+    executor.execute([this] { stopping_ = true; });
 }
 
-void reactor::post(std::function<void()> call) {
+void reactor::enqueue(std::unique_ptr<posted_call> call) {
+    bool is_first = false;
     {
         const std::lock_guard lock(posted_mutex_);
-        posted_.push_back(std::move(call));
+        is_first = posted_.empty();
+        posted_.push_back(*call.release());
     }
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t n = write(wakeup_, &one, sizeof one);
+    if (is_first) {
+        const std::uint64_t one = 1;
+        [[maybe_unused]] const ssize_t n = write(wakeup_, &one, sizeof one);
+    }
 }
 
+reactor::queue_of<posted_call> reactor::take_posted() noexcept {
+    queue_of<posted_call> calls;
+    const std::lock_guard lock(posted_mutex_);
+    calls.swap(posted_);
+    return calls;
+}
+
+/// What these post runs after the next batch.
 void reactor::run_posted() {
-    std::vector<std::function<void()>> calls;
-    {
-        const std::lock_guard lock(posted_mutex_);
-        calls.swap(posted_);
-    }
-    for (const auto& call : calls) {
-        call();
+    queue_of<posted_call> calls = take_posted();
+    while (!calls.empty()) {
+        const std::unique_ptr<posted_call> call(&calls.front());
+        calls.pop_front();
+        call->run();
     }
 }
 
+/// Bounded: what becomes ready while these run has been made so by them and runs in this same turn;
+/// two coroutines that wake each other for ever would be a bug of ours.
 void reactor::run_ready() {
-    // Bounded: what becomes ready while these run has been made so by them and runs in this same
-    // turn; two coroutines that wake each other for ever would be a bug of ours.
-    std::vector<std::coroutine_handle<>> now;
     while (!ready_.empty()) {
-        now.swap(ready_);
-        for (const auto h : now) {
-            h.resume();
-        }
-        now.clear();
+        loop_operation& next = ready_.front();
+        ready_.pop_front();
+        next.complete();
     }
 }
 
-void reactor::ready(std::coroutine_handle<> h) {
-    ready_.push_back(h);
+void reactor::make_ready(loop_operation& operation) noexcept {
+    ready_.push_back(operation);
 }
 
 void reactor::add(io_watch& w, int fd, std::uint32_t events, io_sink* sink) {
@@ -262,20 +245,20 @@ void reactor::rest(io_watch& w) noexcept {
     w.sink_ = nullptr;
 }
 
-void reactor::arm(wait_point& p) {
-    deadlines_.emplace(p.deadline_, &p);
-    if (p.deadline_ < armed_) {
+void reactor::arm(loop_operation& operation) {
+    deadlines_.insert(operation);
+    if (operation.deadline_ < armed_) {
         set_timer();
     }
 }
 
-void reactor::disarm(wait_point& p) noexcept {
-    deadlines_.erase({p.deadline_, &p});
+void reactor::disarm(loop_operation& operation) noexcept {
+    deadlines_.erase(deadlines_.iterator_to(operation));
     // The timer stays armed: one early wake-up is cheaper than a timerfd_settime for every wait.
 }
 
 void reactor::set_timer() {
-    armed_ = deadlines_.empty() ? never : deadlines_.begin()->first;
+    armed_ = deadlines_.empty() ? never : deadlines_.begin()->deadline_;
     itimerspec spec{};
     if (armed_ != never) {
         const auto since_boot = armed_.time_since_epoch();
@@ -292,9 +275,8 @@ void reactor::set_timer() {
 
 void reactor::fire_deadlines() {
     const steady_time t = now();
-    while (!deadlines_.empty() && deadlines_.begin()->first <= t) {
-        wait_point& p = *deadlines_.begin()->second;
-        p.notify(wake::deadline);  // disarms itself
+    while (!deadlines_.empty() && deadlines_.begin()->deadline_ <= t) {
+        deadlines_.begin()->on_deadline();  // disarms itself
     }
     set_timer();
 }

@@ -1,14 +1,22 @@
 #pragma once
 
+#include <boost/asio/execution/blocking.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
+#include <boost/asio/execution/relationship.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/intrusive/set.hpp>
+#include <boost/intrusive/slist.hpp>
+
 #include <chrono>
-#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
-#include <set>
 #include <span>
 #include <sys/epoll.h>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -18,6 +26,8 @@ using steady_time = std::chrono::steady_clock::time_point;
 
 /// No deadline.
 inline constexpr steady_time never = steady_time::max();
+
+class reactor;
 
 /// Whoever wants to hear that a descriptor is ready.
 class io_sink {
@@ -46,63 +56,89 @@ private:
     std::uint32_t events_ = 0;
 };
 
-/// Why a wait_point was woken.
-enum class wake : std::uint8_t { event, deadline, cancelled };
-
-class reactor;
-
-/// Where one coroutine waits: for an event somebody else tells it of, for at most so long. At most
-/// one coroutine waits at a point at a time. A wake that comes while nobody waits is remembered, so
-/// that it cannot be lost between looking and waiting.
-class wait_point {
+/// An operation that waits for the loop: the loop keeps its deadline, and completes it when told
+/// that it is ready. Intrusive: neither allocates. Belongs to the loop's thread.
+class loop_operation
+    : public boost::intrusive::set_base_hook<boost::intrusive::optimize_size<true>>,
+      public boost::intrusive::slist_base_hook<> {
 public:
-    explicit wait_point(reactor& r) noexcept : reactor_(r) {}
-    ~wait_point();
-    wait_point(const wait_point&) = delete;
-    wait_point& operator=(const wait_point&) = delete;
+    loop_operation(const loop_operation&) = delete;
+    loop_operation& operator=(const loop_operation&) = delete;
 
-    /// Continues the waiter after the present batch of events, or makes the next wait return at
-    /// once.
-    void notify(wake why = wake::event) noexcept;
+    bool operator<(const loop_operation& other) const noexcept {
+        return deadline_ < other.deadline_;
+    }
 
-    /// From now on every wait returns `cancelled` at once.
-    void cancel() noexcept;
-    bool cancelled() const noexcept { return cancelled_; }
+protected:
+    loop_operation() = default;
+    ~loop_operation() = default;
 
-    /// Forgets a wake that came while nobody waited.
-    void forget() noexcept { pending_ = false; }
-
-    struct awaiter {
-        wait_point& point;
-        steady_time deadline;
-        bool await_ready() const noexcept { return point.pending_ || point.cancelled_; }
-        void await_suspend(std::coroutine_handle<> h) noexcept { point.suspend(h, deadline); }
-        wake await_resume() const noexcept { return point.take(); }
-    };
-
-    /// co_await point.until(deadline)
-    awaiter until(steady_time deadline) noexcept { return {*this, deadline}; }
+    steady_time deadline_ = never;
 
 private:
     friend class reactor;
-    void suspend(std::coroutine_handle<> h, steady_time deadline) noexcept;
-    wake take() noexcept;
+    virtual void on_deadline() noexcept = 0;
+    virtual void complete() = 0;
+};
 
-    reactor& reactor_;
-    std::coroutine_handle<> waiter_;
-    steady_time deadline_ = never;
-    wake why_ = wake::event;
-    bool pending_ = false;
-    bool cancelled_ = false;
+/// A call that waits until the loop's thread makes it. The queue owns it.
+class posted_call : public boost::intrusive::slist_base_hook<> {
+public:
+    posted_call() = default;
+    virtual ~posted_call() = default;
+    posted_call(const posted_call&) = delete;
+    posted_call& operator=(const posted_call&) = delete;
+    virtual void run() = 0;
+};
+
+/// Runs functions on a loop: Asio's executor. A function may run inside of execute() where
+/// `Blocking` is blocking.possibly and the caller is on the loop's thread already. Otherwise the
+/// function is queued, behind what the same thread has queued before. `outstanding_work` is never
+/// tracked: a loop runs until stop().
+template <class Blocking>
+class loop_executor {
+public:
+    using possibly = boost::asio::execution::blocking_t::possibly_t;
+    using queued = boost::asio::execution::blocking_t::never_t;
+
+    explicit loop_executor(reactor& loop) noexcept : loop_(&loop) {}
+
+    reactor& query(boost::asio::execution::context_t) const noexcept { return *loop_; }
+    static constexpr Blocking query(boost::asio::execution::blocking_t) noexcept { return {}; }
+    static constexpr auto query(boost::asio::execution::outstanding_work_t) noexcept {
+        return boost::asio::execution::outstanding_work_t::untracked_t();
+    }
+    static constexpr auto query(boost::asio::execution::relationship_t) noexcept {
+        return boost::asio::execution::relationship_t::fork_t();
+    }
+
+    loop_executor<possibly> require(possibly) const noexcept {
+        return loop_executor<possibly>(*loop_);
+    }
+    loop_executor<queued> require(queued) const noexcept { return loop_executor<queued>(*loop_); }
+
+    /// Any thread.
+    template <class Function>
+    void execute(Function&& function) const;
+
+    friend bool operator==(const loop_executor& a, const loop_executor& b) noexcept {
+        return a.loop_ == b.loop_;
+    }
+
+private:
+    reactor* loop_;
 };
 
 /// One worker's event loop: epoll for descriptors, one timerfd for all deadlines, an eventfd for
 /// calls from other threads. There is no clock call, no allocation and no lock on the way from a
 /// ready descriptor to its sink.
 ///
-/// All members but post() and stop() belong to the thread that runs run().
-class reactor {
+/// An execution context of Asio's: co_spawn(), post(), dispatch() and defer() take it. All members
+/// but get_executor() and stop() belong to the thread that runs run().
+class reactor : public boost::asio::execution_context {
 public:
+    using executor_type = loop_executor<boost::asio::execution::blocking_t::possibly_t>;
+
     reactor();
     ~reactor();
     reactor(const reactor&) = delete;
@@ -112,10 +148,11 @@ public:
     void run(const std::function<void()>& after_batch);
 
     /// Any thread. run() returns after the present batch.
-    void stop() noexcept;
+    void stop();
 
-    /// Any thread. `call` runs on the loop's thread; calls of one thread keep their order.
-    void post(std::function<void()> call);
+    /// Any thread.
+    executor_type get_executor() noexcept { return executor_type(*this); }
+    bool runs_in_this_thread() const noexcept { return running_ == this; }
 
     /// `w` must stay where it is until remove(). After remove() or a change of sink no event of the
     /// old registration is delivered any more, not even one of the present batch.
@@ -134,13 +171,24 @@ public:
     /// Now, as of a vDSO call; for cold paths and stamps.
     static steady_time now() noexcept { return std::chrono::steady_clock::now(); }
 
+    /// Registers `operation` for its deadline, or takes that back.
+    void arm(loop_operation& operation);
+    void disarm(loop_operation& operation) noexcept;
+    /// Completes `operation` after the present batch of events.
+    void make_ready(loop_operation& operation) noexcept;
+
 private:
-    friend class wait_point;
+    template <class Blocking>
+    friend class loop_executor;
+    template <class Node>
+    using queue_of = boost::intrusive::slist<
+        Node,
+        boost::intrusive::cache_last<true>,
+        boost::intrusive::constant_time_size<false>>;
     static constexpr int batch_max = 256;
 
-    void ready(std::coroutine_handle<> h);
-    void arm(wait_point& p);
-    void disarm(wait_point& p) noexcept;
+    void enqueue(std::unique_ptr<posted_call> call);
+    queue_of<posted_call> take_posted() noexcept;
     void set_timer();
     void fire_deadlines();
     void run_posted();
@@ -150,19 +198,41 @@ private:
     void deliver_kicks();
     void forget_pending(const io_watch& w) noexcept;
 
+    static constinit inline thread_local const reactor* running_ = nullptr;
+
     int epoll_ = -1;
     int timer_ = -1;
     int wakeup_ = -1;
     bool stopping_ = false;
     std::span<epoll_event> batch_;  ///< events of the present batch that were not delivered yet
-    std::vector<std::coroutine_handle<>> ready_;
+    queue_of<loop_operation> ready_;
     std::vector<io_watch*> kicked_;  ///< each at most once
     int wait_ms_ = -1;               ///< for an event; 0 while somebody is kicked
-    std::set<std::pair<steady_time, wait_point*>> deadlines_;
+    boost::intrusive::multiset<loop_operation, boost::intrusive::constant_time_size<false>>
+        deadlines_;
     steady_time armed_ = never;
 
     std::mutex posted_mutex_;
-    std::vector<std::function<void()>> posted_;
+    queue_of<posted_call> posted_;
 };
+
+template <class Blocking>
+template <class Function>
+void loop_executor<Blocking>::execute(Function&& function) const {
+    using stored = std::decay_t<Function>;
+    if constexpr (std::is_same_v<Blocking, possibly>) {
+        if (loop_->runs_in_this_thread()) {
+            stored call(std::forward<Function>(function));
+            call();
+            return;
+        }
+    }
+    struct node final : posted_call {
+        explicit node(Function&& f) : call(std::forward<Function>(f)) {}
+        void run() override { call(); }
+        stored call;
+    };
+    loop_->enqueue(std::make_unique<node>(std::forward<Function>(function)));
+}
 
 }  // namespace pgsluice::proxy

@@ -4,6 +4,7 @@
 #include "proxy/net/io_result.hpp"
 #include "proxy/net/reactor.hpp"
 #include "proxy/net/task.hpp"
+#include "proxy/net/wait_point.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -90,7 +91,7 @@ task<io_result>
 await_events(stream& s, wait_point& point, std::uint32_t events, steady_time deadline);
 
 /// Waits until something can be read (or the peer is gone) and reads it. A failed result with
-/// error ETIMEDOUT is the deadline, ECANCELED a cancelled wait point.
+/// error ETIMEDOUT is the deadline, ECANCELED a cancelled coroutine.
 task<io_result>
 read_some(stream& s, wait_point& point, std::span<std::uint8_t> into, steady_time deadline);
 

@@ -7,6 +7,8 @@
 #include "proxy/session/host.hpp"
 #include "proxy/session/session.hpp"
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -187,7 +189,7 @@ void session::start_building() {
     building_ = true;
     host_.changed();
     const steady_time begun = reactor::now();
-    spawn(build_spare(host_.order()->id), [this, is_whole, begun](const std::exception_ptr& error) {
+    const auto on_end = [this, is_whole, begun](std::exception_ptr error) {
         building_ = false;
         if (is_whole && stage_ == move_stage::prepared) {
             host_.note_copy(reactor::now() - begun);
@@ -199,11 +201,17 @@ void session::start_building() {
         release_turn();
         host_.changed();
         wait_.notify();
-    });
+    };
+    boost::asio::co_spawn(
+        host_.home().loop,
+        build_spare(host_.order()->id),
+        boost::asio::bind_cancellation_slot(stop_building_.slot(), on_end)
+    );
 }
 
-/// Runs beside the session's own coroutine.
+/// Runs beside the session's own coroutine. Cancelled, its exchange fails as any may.
 task<void> session::build_spare(std::uint64_t order_id) {
+    co_await boost::asio::this_coro::throw_if_cancelled(false);
     const std::uint32_t to = host_.order()->to;
     const bool in_recovery = host_.order()->standby && !host_.promoted();
     auto why_not = co_await prepare_spare(*spare_, to, in_recovery);

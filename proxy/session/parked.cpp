@@ -236,7 +236,7 @@ void session::order_ended() {
     may_ask_ = has_heard_ = false;
     image_.reset();
     if (spare_ && building_) {
-        spare_->point.cancel();  // build_spare() drops it
+        stop_building_.emit(boost::asio::cancellation_type::terminal);  // build_spare() drops it
     } else if (spare_) {
         drop_spare();
     }

@@ -218,8 +218,8 @@ task<void> session::wind_up() {
     release_turn();
     pump_.stop();
     host_.changed();
-    if (spare_) {
-        spare_->point.cancel();
+    if (building_) {
+        stop_building_.emit(boost::asio::cancellation_type::terminal);
     }
     while (building_) {
         co_await wait_.until(never);

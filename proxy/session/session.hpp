@@ -20,6 +20,8 @@
 #include "proxy/relay/pump.hpp"
 #include "proxy/session/refusal.hpp"
 
+#include <boost/asio/cancellation_signal.hpp>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -338,6 +340,7 @@ private:
     std::uint64_t captured_requests_ = 0;  ///< pump_.requests() then
     std::vector<pin_reason> pins_;
     std::uint64_t moves_ = 0;
+    boost::asio::cancellation_signal stop_building_;
 
     session_phase early_phase_ = session_phase::startup;
     steady_time waiting_since_{};

@@ -5,6 +5,7 @@
 #include "proxy/net/tls_channel.hpp"
 #include "tests/unit/proxy/net/own_certificate.hpp"
 
+#include <boost/asio/post.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
@@ -73,7 +74,7 @@ protected:
     int turns(int count) {
         heard_ = 0;
         for (int i = 0; i < count; ++i) {
-            loop_.post([this, i, count] {
+            boost::asio::post(loop_, [this, i, count] {
                 if (i + 1 == count)
                     loop_.stop();
             });
@@ -152,7 +153,7 @@ TEST_F(TlsStream, BytesThatNobodyWantsYetAreHeardOfLater) {
     std::vector<std::uint8_t> bytes(4);
     ASSERT_EQ(end_.recv(bytes).bytes, 4u);
     end_.watch(0, this);
-    loop_.post([&] { loop_.post([&] { end_.watch(EPOLLIN, this); }); });
+    boost::asio::post(loop_, [&] { boost::asio::post(loop_, [&] { end_.watch(EPOLLIN, this); }); });
     run_until([&] { return got_.size() == 12; });
     EXPECT_EQ(got_, "456789abcdef");
 }
@@ -259,7 +260,7 @@ TEST_F(TlsStream, AnAnswerToAKeyUpdateThatHasToWaitDoesNotLoseBytes) {
     run_until([&] {
         const int n = SSL_read(client_, part.data(), static_cast<int>(part.size()));
         read += static_cast<std::size_t>(std::max(n, 0));
-        loop_.post([] {});  // keeps the loop turning
+        boost::asio::post(loop_, [] {});  // keeps the loop turning
         return got_.size() == 15;
     });
     EXPECT_EQ(got_, "behind the keys");
