@@ -1,18 +1,15 @@
+// Start and stop of workers and listeners, and calls that run on every worker.
+
 #include "proxy/engine/engine.hpp"
 
+#include "proxy/engine/engine_parts.hpp"
 #include "proxy/engine/worker.hpp"
 #include "proxy/net/stream.hpp"
-#include "proxy/session/cancel_registry.hpp"
-#include "proxy/session/service_shared.hpp"
 #include "proxy/session/session.hpp"
-
-#include <boost/asio/post.hpp>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <deque>
-#include <latch>
 #include <mutex>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -110,36 +107,6 @@ entrances(const std::vector<engine::service_start>& starts) {
 }
 
 }  // namespace
-
-struct engine::parts {
-    cancel_registry cancels;
-    std::deque<service_shared> services;
-    std::vector<route> routes;
-    std::vector<bool> gates;
-    std::vector<std::shared_ptr<const admission>> admitted;
-    mutable std::mutex routes_mutex;
-    std::vector<std::unique_ptr<worker>> workers;
-    std::vector<std::string> socket_files;
-    bool running = false;
-
-    /// Runs `call` on every worker's thread and returns when all have.
-    void on_all(const std::function<void(worker&)>& call) {
-        std::latch done(static_cast<std::ptrdiff_t>(workers.size()));
-        for (const auto& w : workers) {
-            boost::asio::post(w->loop(), [&call, &done, each = w.get()] {
-                call(*each);
-                done.count_down();
-            });
-        }
-        done.wait();
-    }
-
-    void on_all(service_id id, const std::function<void(shard&)>& call) {
-        on_all([&](worker& w) { call(w.at(id)); });
-    }
-
-    result<void> bind(const std::vector<service_start>& starts);
-};
 
 result<void> engine::parts::bind(const std::vector<service_start>& starts) {
     for (const auto& [at, in] : entrances(starts)) {
@@ -302,10 +269,6 @@ std::vector<session_info> engine::sessions(service_id service) {
 
 service_stats engine::stats(service_id service) const {
     return parts_->services[service].stats();
-}
-
-void engine::on_shards(service_id service, const std::function<void(shard&)>& call) const {
-    parts_->on_all(service, call);
 }
 
 route engine::current_route(service_id service) const {

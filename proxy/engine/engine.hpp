@@ -201,8 +201,6 @@ public:
 
 private:
     struct parts;
-    /// Runs `call` on every worker's thread and returns when all have.
-    void on_shards(service_id service, const std::function<void(shard&)>& call) const;
     std::unique_ptr<parts> parts_;
 };
 

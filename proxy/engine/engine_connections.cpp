@@ -1,5 +1,5 @@
 // What the control plane asks about connections and has done to them.
-#include "proxy/engine/engine.hpp"
+#include "proxy/engine/engine_parts.hpp"
 #include "proxy/engine/shard.hpp"
 #include "proxy/engine/worker.hpp"
 #include "proxy/session/session.hpp"
@@ -14,7 +14,7 @@ namespace pgsluice::proxy {
 service_traffic engine::counted_traffic(service_id service) const {
     std::mutex mutex;
     service_traffic sum;
-    on_shards(service, [&](shard& s) {
+    parts_->on_all(service, [&](shard& s) {
         const std::lock_guard lock(mutex);
         sum.add(s.counted_traffic());
     });
@@ -24,7 +24,7 @@ service_traffic engine::counted_traffic(service_id service) const {
 std::vector<std::int32_t> engine::backend_pids(service_id service, std::uint32_t backend) {
     std::mutex mutex;
     std::vector<std::int32_t> pids;
-    on_shards(service, [&](shard& s) {
+    parts_->on_all(service, [&](shard& s) {
         const std::lock_guard lock(mutex);
         s.for_each([&](session& each) {
             const leg* const lines[] = {
@@ -41,7 +41,7 @@ std::vector<std::int32_t> engine::backend_pids(service_id service, std::uint32_t
 
 std::size_t engine::reconnect(service_id service) {
     std::atomic<std::size_t> found{0};
-    on_shards(service, [&](shard& s) {
+    parts_->on_all(service, [&](shard& s) {
         found += s.reconnect();
         s.publish_now();
     });
@@ -49,18 +49,18 @@ std::size_t engine::reconnect(service_id service) {
 }
 
 void engine::set_canary(service_id service, std::shared_ptr<const canary_route> to) {
-    on_shards(service, [&](shard& s) {
+    parts_->on_all(service, [&](shard& s) {
         s.set_canary(to);
         s.publish_now();
     });
 }
 
 void engine::take_clients(service_id service, bool on) {
-    on_shards(service, [on](shard& s) { s.take_clients(on); });
+    parts_->on_all(service, [on](shard& s) { s.take_clients(on); });
 }
 
 void engine::stop_listening() {
-    on_shards(0, [](shard& s) { s.stop_listening(); });
+    parts_->on_all(0, [](shard& s) { s.stop_listening(); });
 }
 
 }  // namespace pgsluice::proxy

@@ -1,3 +1,6 @@
+// What a service does with all of its sessions on one worker: gate, orders, turns. Counts are in
+// shard_counts.cpp, what a switch leaves behind in shard_retired.cpp.
+
 #include "proxy/engine/shard.hpp"
 
 #include "proxy/engine/worker.hpp"

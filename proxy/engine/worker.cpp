@@ -1,3 +1,5 @@
+// A worker's thread, and the listeners that its connections come from.
+
 #include "proxy/engine/worker.hpp"
 
 #include "proxy/session/refusal.hpp"

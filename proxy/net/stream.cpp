@@ -1,3 +1,5 @@
+// Sockets, plain or with TLS on them, and the waits that coroutines make on them.
+
 #include "proxy/net/stream.hpp"
 
 #include "proxy/net/tls_channel.hpp"
