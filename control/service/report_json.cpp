@@ -1,6 +1,7 @@
 // Answers as JSON: what cutovers came to, and sessions in rows and groups.
 #include "control/service/report_json.hpp"
 
+#include "control/base/words.hpp"
 #include "control/cutover/steps.hpp"
 #include "control/records/admission.hpp"
 
@@ -342,6 +343,31 @@ std::string address_prefix(std::string_view address) {
     std::fill(parsed.s6_addr + 8, parsed.s6_addr + 16, std::uint8_t{0});
     char text[INET6_ADDRSTRLEN];
     return std::string(::inet_ntop(AF_INET6, &parsed, text, sizeof text)) + "/64";
+}
+
+outcome preflight_outcome(const cutover_request& asked, const std::vector<check_row>& rows) {
+    std::size_t counts[4] = {};
+    for (const check_row& row : rows) {
+        ++counts[static_cast<std::size_t>(row.level)];
+    }
+    const auto count = [&](check_level level) {
+        return counts[static_cast<std::size_t>(level)];
+    };
+    boost::json::object result{{"from", asked.from}, {"to", asked.to}};
+    for (const check_level level :
+         {check_level::ok, check_level::warning, check_level::error, check_level::off}) {
+        result[to_string(level)] = count(level);
+    }
+    result["checks"] = checks_json(rows);
+    if (count(check_level::error) == 0) {
+        return outcome::done(std::move(result));
+    }
+    return outcome::of(
+        exit_code::failed,
+        counted(count(check_level::error), "error") + ": a cutover to " + asked.to +
+            " would be refused",
+        std::move(result)
+    );
 }
 
 }  // namespace pgsluice::control

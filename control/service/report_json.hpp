@@ -18,6 +18,9 @@ std::string_view to_string(check_level level);
 /// One object a row: check, level, text, hint.
 boost::json::array checks_json(const std::vector<check_row>& checks);
 
+/// The answer to `preflight`: exit 1 when a row is an error.
+outcome preflight_outcome(const cutover_request& asked, const std::vector<check_row>& rows);
+
 /// What a cutover or retarget came to, as the answer to its command.
 outcome report_outcome(const cutover_request& asked, const cutover_report& report);
 

@@ -1,4 +1,5 @@
 #include "control/service/report_json.hpp"
+#include "tests/unit/control/cutover/fake_world.hpp"
 
 #include <boost/json/parse.hpp>
 #include <gtest/gtest.h>
@@ -180,6 +181,22 @@ TEST(ReportJson, RehearsalsShowPlanChecksAndReadings) {
                             "does":"close","undo":"open"}],
                    "readings":[{"reading":"lag","value":"0 bytes"}],"pinned":["session 1"]})")
     );
+}
+
+TEST(Preflight, FailsForErrorsAlone) {
+    const cutover_request request = asked(replication_kind::logical);
+    std::vector<check_row> rows{
+        {"login", check_level::ok, "fine", ""},
+        {"slot", check_level::warning, "odd", "look"},
+        {"standby", check_level::off, "switched off", ""}};
+    outcome ended = preflight_outcome(request, rows);
+    EXPECT_EQ(ended.exit, exit_code::done);
+    EXPECT_EQ(ended.result["warn"].as_uint64(), 1U);
+    rows.push_back({"tables", check_level::error, "lost", "add"});
+    ended = preflight_outcome(request, rows);
+    EXPECT_EQ(ended.exit, exit_code::failed);
+    EXPECT_EQ(ended.error, "1 error: a cutover to green would be refused");
+    EXPECT_EQ(ended.result["checks"].as_array().size(), 4U);
 }
 
 }  // namespace
