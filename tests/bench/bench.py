@@ -83,7 +83,7 @@ def measure(bench, chosen, makers, options):
         for name in chosen:
             scenario = scenarios.SCENARIOS[name]
             order = [each for each in ["direct", *makers] if scenario.fits(each, makers)]
-            for each in order[turn % len(order):] + order[:turn % len(order)]:
+            for each in order if turn % 2 == 0 else reversed(order):
                 print(f"round {turn + 1}: {name}, {each}", file=sys.stderr)
                 figures = scenario.run(bench, each, makers)
                 found.setdefault(name, {}).setdefault(each, []).append(figures)

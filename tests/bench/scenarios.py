@@ -53,7 +53,9 @@ class Bench:
                    "-U", USER, "-T", f"{max(1, round(self.seconds))}", "bench"]
         done = subprocess.run(command, env=self.environment(sslmode), capture_output=True,
                               text=True, check=False)
-        if done.returncode != 0 or "failed transactions: 0 " not in done.stdout:
+        # Without a single transaction pgbench succeeds, and prints no rate.
+        if (done.returncode != 0 or "failed transactions: 0 " not in done.stdout
+                or "tps = " not in done.stdout):
             raise RuntimeError(" ".join(command) + "\n" + done.stderr[-1000:] + done.stdout[-500:])
         count = int(re.search(r"actually processed: (\d+)", done.stdout).group(1))
         rate = float(re.search(r"tps = ([\d.]+)", done.stdout).group(1))
