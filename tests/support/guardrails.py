@@ -110,8 +110,8 @@ def line_in_hba(server, line):
 
 def checks_of_the_table():
     """The names in the table of checks, from its source."""
-    with open(os.path.join(REPOSITORY, "control", "checks_table.cpp")) as source:
-        return re.findall(r'^\s*\{"([a-z-]+)"', source.read(), re.M)
+    with open(os.path.join(REPOSITORY, "control", "config", "check_names.hpp")) as source:
+        return re.findall(r'\{check_id::\w+, "([a-z-]+)"', source.read())
 
 
 def guarded_pair(schema, **settings):
