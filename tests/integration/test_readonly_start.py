@@ -71,7 +71,7 @@ def test_clients_go_on_read_only_on_the_new_server(tmp_path):
         wire.read_ready()
         code, answer = cutover(proxy, *plan_of(tmp_path), "--dry-run")
         step = next(step for step in answer["plan"] if step["step"] == "open")
-        assert code == 0 and "everybody is read-only" in step["does"]
+        assert code == 0 and "all clients are read-only" in step["does"]
         assert proxy.status()["access"] == "read-write"
         assert errors_of(waiting.run("BEGIN; " + COUNTED + "; ROLLBACK")) == []
         code, answer = cutover(proxy, *plan_of(tmp_path))
