@@ -256,13 +256,16 @@ def test_two_operations_at_once(proxy, connect):
     assert app.value(WHERE) == "app_db on green"
 
 
+SLEEPING = """SELECT count(*) FROM pg_stat_activity
+    WHERE state = 'active' AND query = 'SELECT pg_sleep(60)'"""
+
+
 def test_cancel_keys_lead_across_services(proxy, blue, connect):
     for name in ("app_db", "shop", "postgres"):
         session = connect(name)
         session.send(query("SELECT pg_sleep(60)"))
         # A server that has not begun with the statement would forget the cancel request.
-        wait_until(lambda: blue.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
-                                      "AND query = 'SELECT pg_sleep(60)'") == 1, "work", 20)
+        wait_until(lambda: blue.value(SLEEPING) == 1, "work", 20)
         session.cancel()
         assert errors_of(session.read_ready()) == ["57014"]
 
