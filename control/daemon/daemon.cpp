@@ -29,11 +29,6 @@ std::uint32_t worker_count(const config& settings) {
                                  : std::max(1U, std::thread::hardware_concurrency());
 }
 
-/// The mode a service starts in, and with it whether its gate is open.
-mode initial_mode(const service_state& state) {
-    return state.unfinished ? mode::recovering : state.is_paused ? mode::held : mode::serving;
-}
-
 failure not_a_backend(const service_config& service, const std::string& backend) {
     return failure{
         "22023",
@@ -242,17 +237,11 @@ result<void> daemon::start_services() {
     }
     for (const service_config& service : settings.services) {
         const service_state& state = states_[service.name];
-        auto& added = services_.emplace_back(std::make_unique<service_operations>(
-            service_operations::surroundings{engine_, *log_, arguments_.servers},
+        auto& added = services_.emplace_back(std::make_unique<control::service>(
+            control::service::surroundings{engine_, *log_, arguments_.servers},
             services_.size(),
             std::make_shared<const service_config>(service),
-            initial_mode(state),
-            state.fences,
-            state.previous,
-            state.read_only,
-            state.times,
-            state.takes_clients,
-            state.canary
+            state
         ));
         spdlog::info(
             "service_started name={} route={} generation={} mode={} admitted=\"{}\" workers={}",
@@ -264,15 +253,10 @@ result<void> daemon::start_services() {
             workers
         );
         if (state.stages) {
-            added->stages_were_cut(*state.stages);
+            added->stages().were_cut(*state.stages);
         }
-        if (state.unfinished) {
-            recoveries_.emplace_back([&state, to = added.get()] {
-                to->recover(state);
-                to->recover_read_only();
-            });
-        } else if (state.read_only.state != read_only_state::off) {
-            recoveries_.emplace_back([to = added.get()] { to->recover_read_only(); });
+        if (state.unfinished || state.read_only.state != read_only_state::off) {
+            recoveries_.emplace_back([&state, to = added.get()] { to->recover(state); });
         }
     }
     return {};
@@ -280,7 +264,7 @@ result<void> daemon::start_services() {
 
 // --- commands
 
-result<service_operations*> daemon::find_service(const std::string& name) {
+result<service*> daemon::find_service(const std::string& name) {
     std::vector<std::string> names;
     for (const auto& service : services_) {
         names.push_back(service->name());
@@ -323,7 +307,7 @@ outcome daemon::run(const request& given, const progress_sink& tell) {
 }
 
 outcome daemon::run_on_service(const request& given, const progress_sink& tell) {
-    service_operations* service = nullptr;
+    control::service* service = nullptr;
     if (given.what->needs_service || !given.service.empty()) {
         const auto found = find_service(given.service);
         if (!found) {
@@ -335,35 +319,35 @@ outcome daemon::run_on_service(const request& given, const progress_sink& tell) 
     case command_id::status:
         return status(given);
     case command_id::sessions:
-        return service->sessions(given);
+        return service->sessions().sessions(given);
     case command_id::pause:
-        return service->pause(given, tell);
+        return service->pause().pause(given, tell);
     case command_id::resume:
-        return service->resume(given.asked_by);
+        return service->pause().resume(given.asked_by);
     case command_id::retarget:
-        return service->retarget(given, tell);
+        return service->cutover().retarget(given, tell);
     case command_id::cutover:
-        return service->cutover(given, tell);
+        return service->cutover().cutover(given, tell);
     case command_id::rollback:
-        return service->rollback(given, tell);
+        return service->cutover().rollback(given, tell);
     case command_id::preflight:
-        return service->preflight(given, tell);
+        return service->cutover().preflight(given);
     case command_id::drain:
-        return service->drain(given, tell);
+        return service->sessions().drain(given, tell);
     case command_id::kill:
-        return service->kill(given);
+        return service->sessions().kill(given);
     case command_id::reconnect:
-        return service->reconnect();
+        return service->sessions().reconnect();
     case command_id::canary:
         return service->canary(given, tell);
     case command_id::wait_close:
-        return service->wait_close(given, tell);
+        return service->sessions().wait_close(given, tell);
     case command_id::disable:
-        return service->take_clients(false, given.asked_by);
+        return service->sessions().take_clients(false, given.asked_by);
     case command_id::enable:
-        return service->take_clients(true, given.asked_by);
+        return service->sessions().take_clients(true, given.asked_by);
     case command_id::readonly:
-        return service->read_only(given, tell);
+        return service->read_only().read_only(given, tell);
     case command_id::events:
         return events(given);
     case command_id::abort:

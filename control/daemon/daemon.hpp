@@ -76,7 +76,7 @@ private:
     void watch_names();
     void watch_traffic();
     bool apply_addresses(const lookup_results& found);
-    result<service_operations*> find_service(const std::string& name);
+    result<service*> find_service(const std::string& name);
 
     start_arguments arguments_;
     std::mutex reload_mutex_;  ///< of arguments_.settings
@@ -89,7 +89,7 @@ private:
     protocol::secret_key salt_key_;  ///< see salt_key_in()
     service_states states_;
     proxy::engine engine_;
-    std::vector<std::unique_ptr<service_operations>> services_;
+    std::vector<std::unique_ptr<service>> services_;
     /// What the workers of a service go by, and which names the last look could not resolve.
     struct in_force {
         std::shared_ptr<const proxy::service_settings> settings;

@@ -40,7 +40,7 @@ outcome daemon::shut_down(bool drain, const progress_sink& tell) {
         std::vector<std::thread> drains;
         for (const auto& service : services_) {
             drains.emplace_back([&, each = service.get()] {
-                const std::size_t now = each->wind_down(
+                const std::size_t now = each->sessions().wind_down(
                     [this] { return is_ending_.load(); },
                     [&](const boost::json::object& progress) { told.tell(progress); }
                 );

@@ -4,8 +4,8 @@
 #include "control/config/resolve.hpp"
 #include "control/cutover/steps.hpp"
 #include "control/postgres/read_only_role.hpp"
+#include "control/service/read_only_control.hpp"
 #include "control/service/report_json.hpp"
-#include "control/service/service.hpp"
 
 #include <boost/json/array.hpp>
 #include <fmt/format.h>
@@ -48,9 +48,9 @@ std::vector<std::string> databases_in_use(
 }  // namespace
 
 /// Nothing if the route's backend has one, it lets the role in and the role has no right to write.
-std::optional<outcome> service_operations::refused_read_only_user(const limits& until) {
-    const config_pointer service = settings();
-    const backend_config& backend = service->backends[traffic_.current_route().backend];
+std::optional<outcome> read_only_control::refused_user(const limits& until) {
+    const auto service = core_.settings();
+    const backend_config& backend = service->backends[core_.traffic.current_route().backend];
     const auto login = read_login(backend, backend.read_only_login);
     if (!login) {
         return outcome::of(exit_code::failed, login.error().message);
@@ -60,7 +60,7 @@ std::optional<outcome> service_operations::refused_read_only_user(const limits& 
             exit_code::usage, "backend " + backend.name + " has no read_only_user, expected one"
         );
     }
-    const auto databases = databases_in_use(*service, backend, traffic_.sessions());
+    const auto databases = databases_in_use(*service, backend, core_.traffic.sessions());
     const auto rights = find_rights_to_write(*service, backend, **login, databases, until);
     if (!rights) {
         return outcome_of(rights.error());
@@ -81,7 +81,7 @@ std::optional<outcome> service_operations::refused_read_only_user(const limits& 
 }
 
 /// From the one to the other while the service is read-only, which it stays all the time.
-outcome service_operations::change_read_only_means(
+outcome read_only_control::change_means(
     const read_only_record& now,
     read_only_means to,
     const request& given,
@@ -90,11 +90,11 @@ outcome service_operations::change_read_only_means(
 ) {
     read_only_record next = now;
     next.means = to;
-    if (auto noted = note_read_only(next, given.asked_by); !noted) {
+    if (auto noted = note(next, given.asked_by); !noted) {
         return outcome::of(exit_code::failed, noted.error().message);
     }
-    around_.engine.force_access(id_, next.access());
-    wait_followed("readonly", until.deadline, tell);
+    core_.engine.force_access(core_.id, next.access());
+    core_.wait_followed("readonly", until.deadline, tell);
     json::object result{
         {"access", "read-only"}, {"by", to_string(to)}, {"fence", to_string(next.fence)}};
     add_logins(result);
@@ -102,8 +102,8 @@ outcome service_operations::change_read_only_means(
 }
 
 /// How many have the login, and who still has another than it should have.
-void service_operations::add_logins(json::object& result) const {
-    const auto sessions = around_.engine.sessions(id_);
+void read_only_control::add_logins(json::object& result) const {
+    const auto sessions = core_.engine.sessions(core_.id);
     const auto has_login = [](const proxy::session_info& each) {
         return each.is_restricted;
     };
@@ -112,11 +112,11 @@ void service_operations::add_logins(json::object& result) const {
 }
 
 /// After `off`: whoever still has the login cannot write yet.
-outcome service_operations::own_logins_outcome(milliseconds waited) {
+outcome read_only_control::own_logins_outcome(milliseconds waited) {
     json::object result{{"access", "read-write"}};
     add_logins(result);
     result["waited_ms"] = waited.count();
-    const std::size_t left = count_of(around_.engine.sessions(id_), awaits_login);
+    const std::size_t left = count_of(core_.engine.sessions(core_.id), awaits_login);
     if (left == 0) {
         return outcome::done(std::move(result));
     }
@@ -129,15 +129,15 @@ outcome service_operations::own_logins_outcome(milliseconds waited) {
 }
 
 /// A cutover and its like carry sessions over as who they are.
-std::optional<outcome> service_operations::refused_by_read_only_user() const {
-    const read_only_record now = read_only_now();
+std::optional<outcome> read_only_control::refused_move() const {
+    const read_only_record now = this->now();
     if (now.state == read_only_state::on && now.means == read_only_means::user) {
         return outcome::of(
             exit_code::refused,
             "sessions are read-only by a login; first give readonly on --by guard, or readonly off"
         );
     }
-    const auto sessions = around_.engine.sessions(id_);
+    const auto sessions = core_.engine.sessions(core_.id);
     const std::size_t left = count_of(sessions, awaits_login);
     if (left == 0) {
         return std::nullopt;
@@ -148,12 +148,6 @@ std::optional<outcome> service_operations::refused_by_read_only_user() const {
                                    "them",
         {{"left", rows_json(sessions, awaits_login)}}
     );
-}
-
-/// Null unless some session is not, or need not be, where the route is and who its client is.
-std::optional<outcome> service_operations::refused_by_places() const {
-    auto why = refused_by_canary();
-    return why ? why : refused_by_read_only_user();
 }
 
 }  // namespace pgsluice::control

@@ -1,7 +1,7 @@
 // `reconnect` and `wait-close`, `disable` and `enable`.
 #include "control/cutover/steps.hpp"
 #include "control/service/report_json.hpp"
-#include "control/service/service.hpp"
+#include "control/service/session_control.hpp"
 
 #include <algorithm>
 
@@ -22,20 +22,20 @@ bool is_left(const proxy::session_info& session) {
 
 }  // namespace
 
-outcome service_operations::reconnect() {
-    const auto own = begin("reconnect");
+outcome session_control::reconnect() {
+    const auto own = core_.lock.begin(operation::reconnect);
     if (!own) {
-        return busy();
+        return core_.lock.busy();
     }
-    return outcome::done({{"sessions", around_.engine.reconnect(id_)}});
+    return outcome::done({{"sessions", core_.engine.reconnect(core_.id)}});
 }
 
 /// Changes nothing, so that everything else may be done meanwhile.
-outcome service_operations::wait_close(const request& given, const progress_sink& tell) {
+outcome session_control::wait_close(const request& given, const progress_sink& tell) {
     const auto started = clock::now();
     const auto deadline = started + given.duration("timeout", wait_timeout_default);
     for (int look = 1;; ++look) {
-        const std::size_t left = around_.engine.progress(id_).to_reconnect;
+        const std::size_t left = core_.engine.progress(core_.id).to_reconnect;
         const auto waited = std::chrono::duration_cast<milliseconds>(clock::now() - started);
         if (left == 0) {
             return outcome::done({{"waited_ms", waited.count()}});
@@ -50,12 +50,11 @@ outcome service_operations::wait_close(const request& given, const progress_sink
                  {"elapsed_ms", waited.count()}}
             );
         }
-        std::unique_lock guard(mutex_);
-        if (ended_.wait_for(guard, look_every, [this] { return is_stopping_; })) {
+        if (core_.lock.wait_stopped(look_every)) {
             return outcome::of(exit_code::failed, "the wait was ended by shutdown");
         }
     }
-    const auto sessions = around_.engine.sessions(id_);
+    const auto sessions = core_.engine.sessions(core_.id);
     const auto left = std::count_if(sessions.begin(), sessions.end(), is_left);
     json::array rows;
     for (const std::string& row : session_rows(sessions, is_left)) {
@@ -68,25 +67,26 @@ outcome service_operations::wait_close(const request& given, const progress_sink
     );
 }
 
-outcome service_operations::take_clients(bool on, const std::string& by) {
-    const auto own = begin(on ? "enable" : "disable");
+outcome session_control::take_clients(bool on, const std::string& by) {
+    const auto own = core_.lock.begin(on ? operation::enable : operation::disable);
     if (!own) {
-        return busy();
+        return core_.lock.busy();
     }
     const bool is_so = takes_clients() == on;
     if (!is_so) {
-        if (auto noted = append(journal_kinds::clients, {{"taken", on}, {"by", by}}); !noted) {
+        if (auto noted = core_.append(journal_kinds::clients, {{"taken", on}, {"by", by}});
+            !noted) {
             return outcome::of(exit_code::failed, noted.error().message);
         }
-        around_.engine.take_clients(id_, on);
-        const std::lock_guard guard(mutex_);
+        core_.engine.take_clients(core_.id, on);
+        const std::lock_guard guard(core_.mutex);
         takes_clients_ = on;
     }
     return outcome::done({{"new_clients", on ? "accepted" : "refused"}, {"already", is_so}});
 }
 
-bool service_operations::takes_clients() const {
-    const std::lock_guard guard(mutex_);
+bool session_control::takes_clients() const {
+    const std::lock_guard guard(core_.mutex);
     return takes_clients_;
 }
 

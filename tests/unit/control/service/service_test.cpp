@@ -27,9 +27,9 @@ services:
 /// A service without sessions on a real engine and a real journal.
 class Operations : public testing::Test {
 protected:
-    void SetUp() override { start(mode::serving); }
+    void SetUp() override { start({}); }
 
-    void start(mode initial) {
+    void start(const service_state& found) {
         service.reset();
         log.reset();
         engine = std::make_unique<proxy::engine>();
@@ -37,19 +37,20 @@ protected:
             *resolve_service(*config_, testing_config{}, {})->settings
         );
         settings->listen.clear();
-        ASSERT_TRUE(
-            engine
-                ->start(
-                    1, {{.settings = settings, .at = {0, 1}, .gate_open = initial == mode::serving}}
-                )
-                .has_value()
-        );
+        ASSERT_TRUE(engine
+                        ->start(
+                            1,
+                            {{.settings = settings,
+                              .at = {0, 1},
+                              .gate_open = initial_mode(found) == mode::serving}}
+                        )
+                        .has_value());
         log = std::move(*journal::open(directory.path()));
         if (log->replayed().empty()) {
             log->append("app", "route", {{"backend", "blue"}, {"generation", 1}}).value();
         }
-        service = std::make_unique<service_operations>(
-            service_operations::surroundings{*engine, *log, {}}, 0, config_, initial
+        service = std::make_unique<control::service>(
+            control::service::surroundings{*engine, *log, {}}, 0, config_, found
         );
     }
     void TearDown() override {
@@ -62,9 +63,9 @@ protected:
     ) {
         return make_request(command, {}, std::move(arguments)).value();
     }
-    outcome pause() { return service->pause(given("pause"), nobody); }
+    outcome pause() { return service->pause().pause(given("pause"), nobody); }
     outcome retarget(const char* to) {
-        return service->retarget(given("retarget", {{"BACKEND", to}}), nobody);
+        return service->cutover().retarget(given("retarget", {{"BACKEND", to}}), nobody);
     }
     std::string status(const char* field) {
         return std::string(service->status().at(field).as_string());
@@ -84,12 +85,12 @@ protected:
 
     const progress_sink nobody = [](const boost::json::object&) {
     };
-    const service_operations::config_pointer config_ =
+    const control::service::config_pointer config_ =
         std::make_shared<const service_config>(parse_config(two_backends).value->services[0]);
     temp_directory directory;
     std::unique_ptr<proxy::engine> engine;
     std::unique_ptr<journal> log;
-    std::unique_ptr<service_operations> service;
+    std::unique_ptr<control::service> service;
 };
 
 TEST_F(Operations, StatusHasTheAgreedShape) {
@@ -111,10 +112,10 @@ TEST_F(Operations, PauseStandsUntilResumed) {
     EXPECT_EQ(status("gate"), "paused");
     EXPECT_EQ(status("mode"), "held");
     EXPECT_TRUE(pause().result.contains("already"));
-    EXPECT_TRUE(service->resume().is_done());
+    EXPECT_TRUE(service->pause().resume({}).is_done());
     EXPECT_EQ(status("gate"), "open");
     EXPECT_EQ(status("mode"), "serving");
-    EXPECT_TRUE(service->resume().is_done()) << "an open gate may be opened";
+    EXPECT_TRUE(service->pause().resume({}).is_done()) << "an open gate may be opened";
     EXPECT_THAT(recorded(), ElementsAre("route", "pause", "paused", "resume"));
 }
 
@@ -132,7 +133,7 @@ TEST_F(Operations, AdmitIsJournaledAndShown) {
     EXPECT_EQ(record.payload.at("message").as_string(), "later");
     EXPECT_TRUE(service->admit(given("admit", {{"RANGES", "none"}})).is_done());
     EXPECT_EQ(status("gate"), "paused");
-    EXPECT_EQ(service->resume().result.at("gate").as_string(), "paused");
+    EXPECT_EQ(service->pause().resume({}).result.at("gate").as_string(), "paused");
     EXPECT_TRUE(service->admit(given("admit", {{"RANGES", "all"}})).is_done());
     EXPECT_EQ(status("gate"), "open");
 }
@@ -141,7 +142,7 @@ TEST_F(Operations, AdmitWorksBehindAStandingPause) {
     EXPECT_TRUE(pause().is_done());
     EXPECT_TRUE(service->admit(given("admit", {{"RANGES", "10.0.0.0/8"}})).is_done());
     EXPECT_EQ(status("gate"), "paused");
-    EXPECT_EQ(service->resume().result.at("gate").as_string(), "staged");
+    EXPECT_EQ(service->pause().resume({}).result.at("gate").as_string(), "staged");
 }
 
 /// Stages of a canary on a service without sessions; its thread changes nothing for an hour.
@@ -196,8 +197,8 @@ TEST_F(CanaryStages, BarWhatTheCanaryIsAboutAndNothingElse) {
     EXPECT_TRUE(is_barred(begin()));
     EXPECT_TRUE(is_barred(canary({{"RANGES", "off"}})));
     EXPECT_TRUE(is_barred(retarget("green")));
-    EXPECT_TRUE(is_barred(service->cutover(given("cutover", {{"to", "green"}}), nobody)));
-    EXPECT_TRUE(is_barred(service->rollback(given("rollback"), nobody)));
+    EXPECT_TRUE(is_barred(service->cutover().cutover(given("cutover", {{"to", "green"}}), nobody)));
+    EXPECT_TRUE(is_barred(service->cutover().rollback(given("rollback"), nobody)));
     const std::string path = directory.path() + "/stages.yaml";
     EXPECT_TRUE(is_barred(service->admit(given("admit", {{"stages", path}})))) << "one run at once";
     EXPECT_EQ(service->admit(given("admit", {{"pause", "true"}})).exit, exit_code::refused);
@@ -239,7 +240,7 @@ TEST_F(Operations, RetargetOfAPausedServiceLeavesItPaused) {
     EXPECT_EQ(status("gate"), "paused");
     EXPECT_EQ(status("mode"), "held");
     EXPECT_TRUE(retarget("blue").is_done());
-    EXPECT_TRUE(service->resume().is_done());
+    EXPECT_TRUE(service->pause().resume({}).is_done());
     EXPECT_EQ(service->status().at("generation").to_number<int>(), 3);
 }
 
@@ -249,7 +250,7 @@ TEST_F(Operations, WrongAndNeedlessTargetsChangeNothing) {
     EXPECT_THAT(unknown.error, HasSubstr("expected blue or green; did you mean \"green\"?"));
     EXPECT_EQ(retarget("blue").exit, exit_code::refused);
     EXPECT_EQ(
-        service->cutover(given("cutover", {{"to", "green"}, {"plan", "p"}}), nobody).exit,
+        service->cutover().cutover(given("cutover", {{"to", "green"}, {"plan", "p"}}), nobody).exit,
         exit_code::usage
     );
     EXPECT_THAT(recorded(), ElementsAre("route"));
@@ -294,10 +295,10 @@ TEST_F(Operations, ReloadedSettingsCountFromTheNextOperationOn) {
 
 TEST_F(Operations, RecoveryOfAnUncommittedRetargetGoesBackAndOpens) {
     TearDown();
-    start(mode::recovering);
     service_state found{.backend = "blue", .generation = 1, .is_paused = true};
     found.unfinished =
         unfinished_cutover{.begun = {.id = "c1", .from = "blue", .to = "green", .retarget = true}};
+    start(found);
     service->recover(found);
     EXPECT_EQ(status("gate"), "open");
     EXPECT_EQ(status("mode"), "serving");
@@ -307,10 +308,10 @@ TEST_F(Operations, RecoveryOfAnUncommittedRetargetGoesBackAndOpens) {
 
 TEST_F(Operations, RecoveryOfACommittedRetargetGoesForwardAndOpens) {
     TearDown();
-    start(mode::recovering);
     service_state found{.backend = "green", .generation = 2};
     found.unfinished = unfinished_cutover{
         .begun = {.id = "c1", .from = "blue", .to = "green", .retarget = true}, .committed = true};
+    start(found);
     service->recover(found);
     EXPECT_EQ(status("gate"), "open");
     EXPECT_THAT(recorded(), ElementsAre("route", "cutover_done"));

@@ -3,7 +3,9 @@
 #include "control/commands/argument_rules.hpp"
 #include "control/records/admission.hpp"
 #include "control/records/canary.hpp"
-#include "control/service/staged.hpp"
+#include "control/service/stages_control.hpp"
+
+#include "control/service/stages_door.hpp"
 #include "control/stages/proposal.hpp"
 
 #include <boost/json/array.hpp>
@@ -26,40 +28,43 @@ std::string why_cut(stages_of what) {
 
 }  // namespace
 
-/// What would change the set, or what the set is about, beside the stages.
-bool service_operations::is_barred_by_stages(std::string_view name) const {
-    if (!is_staging_) {
-        return false;
+bool stages_control::is_meant(const request& given) {
+    return given.has("stages") || given.has("pause") || given.has("resume") || given.has("skip");
+}
+
+outcome stages_control::run(const request& given) {
+    return given.has("stages") ? begin(given) : change(given);
+}
+
+std::shared_ptr<stages_run> stages_control::last() const {
+    const std::lock_guard guard(core_.mutex);
+    return last_;
+}
+
+std::shared_ptr<stages_run> stages_control::end(const std::string& how, const std::string& by) {
+    auto run = core_.lock.stages() ? last() : nullptr;
+    return run && run->end(how, by) ? run : nullptr;
+}
+
+void stages_control::stop() {
+    if (const auto run = last()) {
+        run->end("shutdown", "shutdown");
+        run->stop();
     }
-    const bool is_canary = stages_->what() == stages_of::canary;
-    return name == stages_start || name == (is_canary ? "canary" : "admit") || name == "cutover" ||
-           name == "retarget" || name == "rollback";
 }
 
-std::string service_operations::staging_words() const {
-    return "service " + settings_->name +
-           (stages_->what() == stages_of::canary
-                ? " has a canary in stages; abort ends that, and the canary stays"
-                : " admits its clients in stages; abort ends that, and the set stays");
-}
-
-std::shared_ptr<stages_run> service_operations::stages_under_way() const {
-    const std::lock_guard guard(mutex_);
-    return is_staging_ ? stages_ : nullptr;
-}
-
-outcome service_operations::begin_stages(const request& given) {
-    const auto own = begin(stages_start);
+outcome stages_control::begin(const request& given) {
+    const auto own = core_.lock.begin(operation::stages_start);
     if (!own) {
-        return busy();
+        return core_.lock.busy();
     }
     const stages_of what = kind_of(given);
-    const auto wanted = what == stages_of::canary ? wanted_canary(given) : canary_record{};
-    if (auto refused = refused_target(wanted)) {
+    const auto wanted = what == stages_of::canary ? canary_.wanted(given) : canary_record{};
+    if (auto refused = canary_.refused_target(wanted)) {
         return *refused;
     }
     const std::string file = given.text("stages");
-    stages_outcome read = load_stages(file, *settings(), what);
+    stages_outcome read = load_stages(file, *core_.settings(), what);
     if (!read.value) {
         json::array errors;
         for (const config_problem& problem : read.errors) {
@@ -68,7 +73,7 @@ outcome service_operations::begin_stages(const request& given) {
         const std::string first(errors.front().as_string());
         return outcome::of(exit_code::usage, first, {{"errors", std::move(errors)}});
     }
-    auto begun = append(
+    auto begun = core_.append(
         journal_kinds::stages,
         {{"state", "begun"},
          {"what", to_string(what)},
@@ -81,20 +86,19 @@ outcome service_operations::begin_stages(const request& given) {
     }
     std::unique_ptr<stages_door> door;
     if (what == stages_of::canary) {
-        door = std::make_unique<canary_door>(*this, *read.value, *wanted);
+        door = std::make_unique<canary_door>(core_, canary_, *read.value, *wanted);
     } else {
-        door = std::make_unique<admission_door>(*this, *read.value);
+        door = std::make_unique<admission_door>(core_, admission_, *read.value);
     }
-    return start_stages(std::move(*read.value), std::move(door), given.asked_by);
+    return start(std::move(*read.value), std::move(door), given.asked_by);
 }
 
-/// The first stage, by whoever has the turn.
-outcome service_operations::start_stages(
-    stages_plan plan, std::unique_ptr<stages_door> door, const std::string& by
-) {
-    around_.engine.read_load(id_, true);
+/// The first stage, by whoever holds the operation lock.
+outcome
+stages_control::start(stages_plan plan, std::unique_ptr<stages_door> door, const std::string& by) {
+    core_.engine.read_load(core_.id, true);
     const service_reading before = door->read();
-    const auto entered = door->enter_in_turn({1, plan.stages.size(), by, {}});
+    const auto entered = door->enter_holding_lock({1, plan.stages.size(), by, {}});
     if (!entered) {
         door->note("over", {{"outcome", "failed"}});
         return outcome::of(exit_code::failed, entered.error().message);
@@ -102,20 +106,20 @@ outcome service_operations::start_stages(
     const bool is_canary = plan.what == stages_of::canary;
     auto run = std::make_shared<stages_run>(std::move(plan), std::move(door), by);
     run->begin(before);
-    std::shared_ptr<stages_run> last;
+    std::shared_ptr<stages_run> before_it;
     {
-        const std::lock_guard guard(mutex_);
-        last = std::exchange(stages_, run);
-        is_staging_ = true;
+        const std::lock_guard guard(core_.mutex);
+        before_it = std::exchange(last_, run);
     }
-    last.reset();  // joins its thread
+    core_.lock.set_stages(run->what());
+    before_it.reset();  // joins its thread
     run->start_thread();
-    const auto sessions = traffic_.sessions();
-    json::object result{{"gate", gate_word()}};
+    const auto sessions = core_.traffic.sessions();
+    json::object result{{"gate", core_.gate_word()}};
     if (is_canary) {
-        result["canary"] = canary_json(sessions);
+        result["canary"] = canary_.json(sessions);
     } else {
-        for (auto& field : admission_json(sessions)) {
+        for (auto& field : admission_.json(sessions)) {
             result[field.key()] = std::move(field.value());
         }
     }
@@ -124,13 +128,14 @@ outcome service_operations::start_stages(
 }
 
 /// A file of stages that split what the service's clients do now.
-outcome service_operations::propose_stages(const request& given) {
+outcome stages_control::propose(const request& given) {
     const std::string by = given.text("by", "sessions");
-    const auto loads = loads_of(traffic_.sessions(), by);
+    const auto loads = loads_of(core_.traffic.sessions(), by);
     const auto parts = split_load(loads, planned_stages(given));
     if (parts.empty()) {
         return outcome::of(
-            exit_code::refused, "service " + name() + " has no clients with " + by + " to split"
+            exit_code::refused,
+            "service " + core_.name() + " has no clients with " + by + " to split"
         );
     }
     json::array rows;
@@ -145,13 +150,14 @@ outcome service_operations::propose_stages(const request& given) {
     );
 }
 
-outcome service_operations::change_stages(const request& given) {
-    const auto run = stages_under_way();
+outcome stages_control::change(const request& given) {
+    const auto run = core_.lock.stages() ? last() : nullptr;
     if (!run || run->what() != kind_of(given)) {
         const bool is_canary = kind_of(given) == stages_of::canary;
         return outcome::of(
             exit_code::refused,
-            "service " + name() + (is_canary ? " has no canary" : " admits nobody") + " in stages"
+            "service " + core_.name() + (is_canary ? " has no canary" : " admits nobody") +
+                " in stages"
         );
     }
     if (given.has("pause")) {
@@ -160,11 +166,11 @@ outcome service_operations::change_stages(const request& given) {
     return given.has("resume") ? run->resume(given.asked_by) : run->skip(given.asked_by);
 }
 
-void service_operations::stages_were_cut(const stages_record& found) {
+void stages_control::were_cut(const stages_record& found) {
     const std::string why = why_cut(found.what);
     spdlog::warn(
-        "stages_over service={} what={} stage={} of={} why=\"{}\"",
-        name(),
+        "stages_over service={} what={} stage={} of={} reason=\"{}\"",
+        core_.name(),
         to_string(found.what),
         found.stage,
         found.of,
@@ -177,18 +183,14 @@ void service_operations::stages_were_cut(const stages_record& found) {
         {"stage", found.stage},
         {"of", found.of},
         {"by", found.by}};
-    (void)append(journal_kinds::stages, record);
+    (void)core_.append(journal_kinds::stages, record);
     record["why"] = why;
-    stages_cut_ = std::move(record);
+    cut_ = std::move(record);
 }
 
-json::value service_operations::stages_json() const {
-    std::shared_ptr<stages_run> run;
-    {
-        const std::lock_guard guard(mutex_);
-        run = stages_;
-    }
-    return run ? json::value(run->status()) : stages_cut_;
+json::value stages_control::json() const {
+    const auto run = last();
+    return run ? json::value(run->status()) : cut_;
 }
 
 }  // namespace pgsluice::control

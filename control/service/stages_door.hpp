@@ -1,6 +1,8 @@
 #pragma once
 
-#include "control/service/service.hpp"
+#include "control/postgres/pg_client.hpp"
+#include "control/service/admission_control.hpp"
+#include "control/service/canary_control.hpp"
 #include "control/stages/run.hpp"
 
 #include <map>
@@ -8,19 +10,19 @@
 namespace pgsluice::control {
 
 /// What the run's guards read, and what its stages do; those that derive know what a stage changes.
-/// It takes the service's turn for each change.
-class service_operations::stages_door : public staged_service {
+/// It takes the service's operation lock for each change.
+class stages_door : public staged_service {
 public:
     service_reading read() final;
     result<void> enter(const stage_note& note) final;
-    /// By whoever has the turn already.
-    result<void> enter_in_turn(const stage_note& note);
+    /// By whoever holds the operation lock already.
+    result<void> enter_holding_lock(const stage_note& note);
     void note(std::string_view state, boost::json::object fields) final;
     guard_verdict probe(const guard_config& guard, const std::atomic<bool>& stopped) final;
     void let_go() final { clients_.clear(); }
 
 protected:
-    explicit stages_door(service_operations& owner) : owner_(owner) {}
+    explicit stages_door(service_core& core) : core_(core) {}
 
     /// Journals the stage's set (of 0: what stood before the run) with what else `record` holds,
     /// and lets it take effect.
@@ -32,7 +34,7 @@ protected:
         service_reading& reading
     ) const = 0;
 
-    service_operations& owner_;
+    service_core& core_;
 
 private:
     guard_verdict ask_server(const guard_config& guard, const limits& until);
@@ -47,9 +49,9 @@ private:
 };
 
 /// `admit --stages`: the sets are whom the gate admits.
-class service_operations::admission_door final : public stages_door {
+class admission_door final : public stages_door {
 public:
-    admission_door(service_operations& owner, const stages_plan& plan);
+    admission_door(service_core& core, admission_control& admission, const stages_plan& plan);
 
 private:
     result<void> put_in_force(std::size_t stage, boost::json::object record) override;
@@ -59,15 +61,21 @@ private:
         service_reading& reading
     ) const override;
 
+    admission_control& admission_;
     std::vector<proxy::admission> who_;  ///< by stage; first, what stood before the run
 };
 
 /// `canary --stages`: the sets are whose clients go to another backend than the route. Guards judge
 /// what is answered there, beside what the route answers.
-class service_operations::canary_door final : public stages_door {
+class canary_door final : public stages_door {
 public:
     /// `wanted`: the backend and the access; its set does not count.
-    canary_door(service_operations& owner, const stages_plan& plan, const canary_record& wanted);
+    canary_door(
+        service_core& core,
+        canary_control& canary,
+        const stages_plan& plan,
+        const canary_record& wanted
+    );
 
 private:
     result<void> put_in_force(std::size_t stage, boost::json::object record) override;
@@ -77,6 +85,7 @@ private:
         service_reading& reading
     ) const override;
 
+    canary_control& canary_;
     std::vector<canary_record> canaries_;  ///< by stage; first, what stood before the run
 };
 

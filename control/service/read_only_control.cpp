@@ -3,11 +3,12 @@
 //
 //   on    entering -> guards, drain, fence -> on       a crash in between, a deadline: off
 //   off   leaving -> fence down, guards away -> off    a crash in between: off
+#include "control/service/read_only_control.hpp"
+
 #include "control/base/fault.hpp"
 #include "control/cutover/steps.hpp"
 #include "control/postgres/read_only_fence.hpp"
 #include "control/service/report_json.hpp"
-#include "control/service/service.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
@@ -26,7 +27,6 @@ constexpr milliseconds timeout_default{10'000};
 constexpr milliseconds progress_every{200};
 constexpr milliseconds lower_timeout{30'000};  // whatever the operator gave for the way there
 constexpr milliseconds recovery_pause{5'000};
-constexpr std::string_view recovery_name = "recovery of readonly";
 constexpr int recovery_attempts = 10;
 
 bool is_guarded(const proxy::service_progress& p) {
@@ -66,13 +66,13 @@ outcome outcome_of(const step_failure& why) {
     return outcome::of(exit, why.text + (why.hint.empty() ? "" : "; " + why.hint));
 }
 
-read_only_record service_operations::read_only_now() const {
-    const std::lock_guard guard(mutex_);
-    return read_only_;
+read_only_record read_only_control::now() const {
+    const std::lock_guard guard(core_.mutex);
+    return now_;
 }
 
-json::value service_operations::read_only_json() const {
-    const read_only_record now = read_only_now();
+json::value read_only_control::json() const {
+    const read_only_record now = this->now();
     if (now.state == read_only_state::off) {
         return nullptr;
     }
@@ -86,43 +86,37 @@ json::value service_operations::read_only_json() const {
     return fields;
 }
 
-result<void> service_operations::note_read_only(read_only_record next, std::string_view by) {
+result<void> read_only_control::note(read_only_record next, std::string_view by) {
     json::object payload = encode_read_only(next);
     if (!by.empty()) {
         payload["by"] = by;
     }
-    if (auto noted = append(journal_kinds::readonly, std::move(payload)); !noted) {
+    if (auto noted = core_.append(journal_kinds::readonly, std::move(payload)); !noted) {
         return noted.error();
     }
     spdlog::info(
         "readonly service={} state={} by={} fence={}",
-        name(),
+        core_.name(),
         to_string(next.state),
         to_string(next.means),
         to_string(next.fence)
     );
-    const std::lock_guard guard(mutex_);
-    read_only_ = std::move(next);
+    const std::lock_guard guard(core_.mutex);
+    now_ = std::move(next);
     return {};
 }
 
-outcome service_operations::read_only(const request& given, const progress_sink& tell) {
-    bool recovers = false;
-    {
-        const std::lock_guard guard(mutex_);
-        recovers = running_ == recovery_name;
-    }
-    if (recovers) {
-        interrupt_and_wait("readonly");  // what it was about is decided anew
-    }
-    const auto own = begin("readonly");
+outcome read_only_control::read_only(const request& given, const progress_sink& tell) {
+    // What that recovery is about is decided anew.
+    core_.lock.interrupt_and_wait("readonly", operation::read_only_recovery);
+    const auto own = core_.lock.begin(operation::read_only);
     if (!own) {
-        return busy();
+        return core_.lock.busy();
     }
     if (given.text("MODE") == "on") {
-        return begin_read_only(given, tell);
+        return begin(given, tell);
     }
-    return end_read_only(given, tell);
+    return end(given, tell);
 }
 
 namespace {
@@ -141,11 +135,11 @@ json::object forced(
 
 }  // namespace
 
-outcome service_operations::begin_read_only(const request& given, const progress_sink& tell) {
+outcome read_only_control::begin(const request& given, const progress_sink& tell) {
     const auto started = clock::now();
-    const limits until{started + given.duration("timeout", timeout_default), &aborted_};
-    const read_only_record now = read_only_now();
-    const config_pointer service = settings();
+    const limits until{started + given.duration("timeout", timeout_default), &core_.aborted()};
+    const read_only_record now = this->now();
+    const auto service = core_.settings();
     const bool is_on = now.state == read_only_state::on;
     read_only_record next{
         .state = is_on ? read_only_state::on : read_only_state::entering,
@@ -156,44 +150,44 @@ outcome service_operations::begin_read_only(const request& given, const progress
         return outcome::done({{"access", "read-only"}, {"already", true}});
     }
     if (next.means == read_only_means::user) {
-        if (auto why = refused_read_only_user(until)) {
+        if (auto why = refused_user(until)) {
             return *why;
         }
     }
     if (keeps_fence) {
-        return change_read_only_means(now, next.means, given, until, tell);
+        return change_means(now, next.means, given, until, tell);
     }
     if (now.state != read_only_state::off) {  // another fence, or one that could not be lowered
-        if (auto why = lower_read_only_fence(now)) {
+        if (auto why = lower_fence(now)) {
             return *why;
         }
     }
-    const std::string& route = service->backends[traffic_.current_route().backend].name;
+    const std::string& route = core_.route_of(*service);
     server_fence fence(*service, *service->find_backend(route));
     if (next.fence != read_only_fence::none) {
         if (auto planned = fence.plan(next, until); !planned) {
-            (void)note_read_only(is_on ? unfenced(now) : read_only_record{}, {});
+            (void)note(is_on ? unfenced(now) : read_only_record{}, {});
             return outcome_of(planned.error());
         }
     }
-    if (auto noted = note_read_only(next, given.asked_by); !noted) {
+    if (auto noted = note(next, given.asked_by); !noted) {
         return outcome::of(exit_code::failed, noted.error().message);
     }
-    around_.engine.force_access(id_, next.access());
+    core_.engine.force_access(core_.id, next.access());
     if (!wait_guarded(until.deadline, tell)) {
-        return read_only_is_late(started);
+        return is_late(started);
     }
-    auto beside = raise_read_only_fence(fence, next, until);
+    auto beside = raise_fence(fence, next, until);
     if (!beside) {
-        return undo_read_only(next, is_on, beside.error());
+        return undo(next, is_on, beside.error());
     }
     next.state = read_only_state::on;
-    if (auto noted = note_read_only(next, given.asked_by); !noted) {
-        return undo_read_only(next, is_on, {setback::failed, noted.error().message, {}, {}});
+    if (auto noted = note(next, given.asked_by); !noted) {
+        return undo(next, is_on, {setback::failed, noted.error().message, {}, {}});
     }
-    json::object result = forced(next, traffic_.progress().sessions, *beside);
+    json::object result = forced(next, core_.traffic.progress().sessions, *beside);
     if (next.means == read_only_means::user) {
-        wait_followed("readonly", until.deadline, tell);
+        core_.wait_followed("readonly", until.deadline, tell);
         add_logins(result);
     }
     result["waited_ms"] = since(started).count();
@@ -201,16 +195,16 @@ outcome service_operations::begin_read_only(const request& given, const progress
 }
 
 /// Yields who could still be writing past the proxy.
-step_result<std::vector<std::string>> service_operations::raise_read_only_fence(
+step_result<std::vector<std::string>> read_only_control::raise_fence(
     server_fence& fence, const read_only_record& planned, const limits& until
 ) {
-    if (const auto passed = fault_point("readonly_guarded", &aborted_); !passed) {
+    if (const auto passed = fault_point("readonly_guarded", &core_.aborted()); !passed) {
         return step_failure{setback::failed, passed.error().message, {}, {}};
     }
     if (planned.fence == read_only_fence::none) {
         return std::vector<std::string>{};
     }
-    const auto ours = around_.engine.backend_pids(id_, traffic_.current_route().backend);
+    const auto ours = core_.engine.backend_pids(core_.id, core_.traffic.current_route().backend);
     auto beside = fence.raise(planned, ours, until);
     if (beside && planned.fence == read_only_fence::lock_tables) {
         auto locks = fence.lock_tables(until);
@@ -219,19 +213,19 @@ step_result<std::vector<std::string>> service_operations::raise_read_only_fence(
         }
         table_locks_ = std::move(*locks);
     }
-    if (const auto passed = fault_point("readonly_fenced", &aborted_); !passed) {
+    if (const auto passed = fault_point("readonly_fenced", &core_.aborted()); !passed) {
         return step_failure{setback::failed, passed.error().message, {}, {}};
     }
     return beside;
 }
 
 /// Nothing when it is down; else why not, and the fence stays in the journal.
-std::optional<outcome> service_operations::lower_read_only_fence(const read_only_record& raised) {
-    const config_pointer service = settings();
+std::optional<outcome> read_only_control::lower_fence(const read_only_record& raised) {
+    const auto service = core_.settings();
     const backend_config* backend = service->find_backend(raised.backend);
     if (backend != nullptr) {
         server_fence fence(*service, *backend);
-        auto down = fence.lower(raised, {clock::now() + lower_timeout, &stopping_});
+        auto down = fence.lower(raised, {clock::now() + lower_timeout, &core_.lock.stopping()});
         if (!down) {
             return outcome_of(down.error());
         }
@@ -241,30 +235,29 @@ std::optional<outcome> service_operations::lower_read_only_fence(const read_only
 }
 
 /// The fence cannot be raised: back to where the command found the service.
-outcome
-service_operations::undo_read_only(read_only_record tried, bool was_on, const step_failure& why) {
+outcome read_only_control::undo(read_only_record tried, bool was_on, const step_failure& why) {
     outcome told = outcome_of(why);
-    auto left = lower_read_only_fence(tried);
+    auto left = lower_fence(tried);
     if (!was_on) {
-        around_.engine.force_access(id_, proxy::forced_access::none);
+        core_.engine.force_access(core_.id, proxy::forced_access::none);
     }
     if (left) {
         told.error +=
             "; and the fence could not be taken down: " + left->error + "; repeat readonly off";
         tried.state = was_on ? read_only_state::on : read_only_state::leaving;
-        (void)note_read_only(std::move(tried), {});
+        (void)note(std::move(tried), {});
         return told;
     }
-    (void)note_read_only(was_on ? unfenced(tried) : read_only_record{}, {});
+    (void)note(was_on ? unfenced(tried) : read_only_record{}, {});
     return told;
 }
 
 /// True when no session can write any more.
-bool service_operations::wait_guarded(clock::time_point deadline, const progress_sink& tell) {
+bool read_only_control::wait_guarded(clock::time_point deadline, const progress_sink& tell) {
     const auto started = clock::now();
-    while (!aborted_) {
+    while (!core_.aborted()) {
         const auto look = std::min(deadline, clock::now() + progress_every);
-        if (traffic_.wait(is_guarded, look)) {
+        if (core_.traffic.wait(is_guarded, look)) {
             return true;
         }
         if (clock::now() >= deadline) {
@@ -272,26 +265,27 @@ bool service_operations::wait_guarded(clock::time_point deadline, const progress
         }
         tell(
             {{"step", "readonly"},
-             {"text", counted(traffic_.progress().unguarded, "session") + " in a transaction left"},
+             {"text",
+              counted(core_.traffic.progress().unguarded, "session") + " in a transaction left"},
              {"elapsed_ms", since(started).count()}}
         );
     }
     return false;
 }
 
-outcome service_operations::read_only_is_late(clock::time_point started) {
-    auto blockers = traffic_.sessions();
+outcome read_only_control::is_late(clock::time_point started) {
+    auto blockers = core_.traffic.sessions();
     std::erase_if(blockers, [](const proxy::session_info& each) {
         return each.is_guarded || !blocks_drain(each) || each.phase == proxy::session_phase::login;
     });
-    around_.engine.force_access(id_, proxy::forced_access::none);
+    core_.engine.force_access(core_.id, proxy::forced_access::none);
     // Should the journal refuse, a restart leads to off all the same.
-    (void)note_read_only({}, {});
+    (void)note({}, {});
     json::object result{
         {"access", "read-write"},
         {"waited_ms", since(started).count()},
         {"blockers", blockers_json(blockers)}};
-    if (aborted_) {
+    if (core_.aborted()) {
         return outcome::of(exit_code::failed, "readonly on was ended, writes go on", result);
     }
     return outcome::of(
@@ -302,38 +296,38 @@ outcome service_operations::read_only_is_late(clock::time_point started) {
     );
 }
 
-outcome service_operations::end_read_only(const request& given, const progress_sink& tell) {
+outcome read_only_control::end(const request& given, const progress_sink& tell) {
     const auto started = clock::now();
-    read_only_record next = read_only_now();
+    read_only_record next = now();
     if (next.state == read_only_state::off) {
         return outcome::done({{"access", "read-write"}, {"already", true}});
     }
     const bool was_on = next.state == read_only_state::on;
     next.state = read_only_state::leaving;
-    if (auto noted = note_read_only(next, {}); !noted) {
+    if (auto noted = note(next, {}); !noted) {
         return outcome::of(exit_code::failed, noted.error().message);
     }
-    if (auto why = lower_read_only_fence(next)) {
+    if (auto why = lower_fence(next)) {
         next.state = was_on ? read_only_state::on : read_only_state::leaving;
-        (void)note_read_only(next, {});
+        (void)note(next, {});
         why->error += was_on ? "; the service stays read-only" : "; the fence may still stand";
         return *why;
     }
-    (void)fault_point("readonly_lowered", &aborted_);
-    around_.engine.force_access(id_, proxy::forced_access::none);
-    if (auto noted = note_read_only({}, {}); !noted) {
+    (void)fault_point("readonly_lowered", &core_.aborted());
+    core_.engine.force_access(core_.id, proxy::forced_access::none);
+    if (auto noted = note({}, {}); !noted) {
         return outcome::of(exit_code::failed, noted.error().message);
     }
     if (next.means == read_only_means::user) {
-        wait_followed("readonly", started + given.duration("timeout", timeout_default), tell);
+        core_.wait_followed("readonly", started + given.duration("timeout", timeout_default), tell);
         return own_logins_outcome(since(started));
     }
     return outcome::done({{"access", "read-write"}});
 }
 
 /// Null unless a fence of forced read-only stands, which a cutover's own fence cannot be told from.
-std::optional<outcome> service_operations::refused_by_read_only_fence() const {
-    const read_only_record now = read_only_now();
+std::optional<outcome> read_only_control::refused_fence() const {
+    const read_only_record now = this->now();
     if (now.backend.empty()) {
         return std::nullopt;
     }
@@ -343,33 +337,40 @@ std::optional<outcome> service_operations::refused_by_read_only_fence() const {
     );
 }
 
-void service_operations::recover_read_only() {
-    const auto own = begin(recovery_name);
-    const read_only_record found = read_only_now();
+void read_only_control::entered_by_cutover() {
+    const std::lock_guard guard(core_.mutex);
+    now_ = {.state = read_only_state::on};
+}
+
+void read_only_control::recover() {
+    const auto own = core_.lock.begin(operation::read_only_recovery);
+    const read_only_record found = now();
     if (!own || found.state == read_only_state::off) {
         return;
     }
     if (found.state == read_only_state::on) {
-        const config_pointer service = settings();
+        const auto service = core_.settings();
         const backend_config* backend = service->find_backend(found.backend);
         if (backend != nullptr) {
             server_fence fence(*service, *backend);
-            const limits until{clock::now() + lower_timeout, &aborted_};
-            const auto raised = raise_read_only_fence(fence, found, until);
+            const limits until{clock::now() + lower_timeout, &core_.aborted()};
+            const auto raised = raise_fence(fence, found, until);
             if (!raised) {
-                spdlog::error("readonly_fence service={} why=\"{}\"", name(), raised.error().text);
+                spdlog::error(
+                    "readonly_fence service={} why=\"{}\"", core_.name(), raised.error().text
+                );
             }
         }
         return;
     }
-    for (int attempt = 0; attempt < recovery_attempts && !aborted_; ++attempt) {
-        const auto why = lower_read_only_fence(found);
+    for (int attempt = 0; attempt < recovery_attempts && !core_.aborted(); ++attempt) {
+        const auto why = lower_fence(found);
         if (!why) {
-            (void)note_read_only({}, "recovery");
+            (void)note({}, "recovery");
             return;
         }
-        spdlog::error("readonly_fence_left service={} why=\"{}\"", name(), why->error);
-        traffic_.wait(
+        spdlog::error("readonly_fence_left service={} why=\"{}\"", core_.name(), why->error);
+        core_.traffic.wait(
             [](const proxy::service_progress&) { return false; }, clock::now() + recovery_pause
         );
     }

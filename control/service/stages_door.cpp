@@ -1,6 +1,6 @@
 // A service as its runs of stages see it: what is read, asked and run for their guards, and the two
 // kinds of sets that they change.
-#include "control/service/staged.hpp"
+#include "control/service/stages_door.hpp"
 
 #include "control/base/hook.hpp"
 
@@ -14,23 +14,23 @@ using clock = limits::clock;
 
 }  // namespace
 
-service_reading service_operations::stages_door::read() {
-    const proxy::service_progress now = owner_.traffic_.progress();
+service_reading stages_door::read() {
+    const proxy::service_progress now = core_.traffic.progress();
     service_reading reading{
-        .at = clock::now(), .held = now.held, .gate_open = owner_.traffic_.gate_open()};
-    judge_by(owner_.around_.engine.load(owner_.id_), now, reading);
+        .at = clock::now(), .held = now.held, .gate_open = core_.traffic.gate_open()};
+    judge_by(core_.engine.load(core_.id), now, reading);
     return reading;
 }
 
-result<void> service_operations::stages_door::enter(const stage_note& note) {
-    const auto own = owner_.begin(stage_change);
+result<void> stages_door::enter(const stage_note& note) {
+    const auto own = core_.lock.begin(operation::stage_change);
     if (!own) {
-        return failure{"55006", owner_.busy().error, {}, {}};
+        return failure{"55006", core_.lock.busy().error, {}, {}};
     }
-    return enter_in_turn(note);
+    return enter_holding_lock(note);
 }
 
-result<void> service_operations::stages_door::enter_in_turn(const stage_note& note) {
+result<void> stages_door::enter_holding_lock(const stage_note& note) {
     json::object record{{"stage", note.stage}, {"of", note.of}, {"by", note.by}};
     if (!note.why.empty()) {
         record["why"] = "fell back: " + note.why;
@@ -38,27 +38,23 @@ result<void> service_operations::stages_door::enter_in_turn(const stage_note& no
     return put_in_force(note.stage, std::move(record));
 }
 
-void service_operations::stages_door::note(std::string_view state, json::object fields) {
+void stages_door::note(std::string_view state, json::object fields) {
     fields["state"] = state;
-    (void)owner_.append(journal_kinds::stages, std::move(fields));
+    (void)core_.append(journal_kinds::stages, std::move(fields));
     if (state == "over") {
-        owner_.around_.engine.read_load(owner_.id_, false);
-        const std::lock_guard guard(owner_.mutex_);
-        owner_.is_staging_ = false;
+        core_.engine.read_load(core_.id, false);
+        core_.lock.set_stages(std::nullopt);
     }
 }
 
-guard_verdict service_operations::stages_door::probe(
-    const guard_config& guard, const std::atomic<bool>& stopped
-) {
+guard_verdict stages_door::probe(const guard_config& guard, const std::atomic<bool>& stopped) {
     const limits until{clock::now() + guard.timeout, &stopped};
     return guard.kind == guard_kind::sql ? ask_server(guard, until) : run_command(guard, until);
 }
 
-guard_verdict
-service_operations::stages_door::ask_server(const guard_config& guard, const limits& until) {
-    const config_pointer service = owner_.settings();
-    const std::size_t route = owner_.traffic_.current_route().backend;
+guard_verdict stages_door::ask_server(const guard_config& guard, const limits& until) {
+    const auto service = core_.settings();
+    const std::size_t route = core_.traffic.current_route().backend;
     const backend_config* backend =
         guard.backend.empty() ? &service->backends[route] : service->find_backend(guard.backend);
     if (backend == nullptr) {
@@ -74,7 +70,7 @@ service_operations::stages_door::ask_server(const guard_config& guard, const lim
     return guard_meter::judge_value(guard, std::string(rows->text(0, 0)));
 }
 
-step_result<pg_rows> service_operations::stages_door::ask(
+step_result<pg_rows> stages_door::ask(
     const service_config& service,
     const backend_config& backend,
     const std::string& statement,
@@ -100,9 +96,8 @@ step_result<pg_rows> service_operations::stages_door::ask(
     return open->second.query(statement, until);
 }
 
-guard_verdict
-service_operations::stages_door::run_command(const guard_config& guard, const limits& until) {
-    const auto ran = run_hook({"it", guard.text, {{"PGSLUICE_SERVICE", owner_.name()}}}, until);
+guard_verdict stages_door::run_command(const guard_config& guard, const limits& until) {
+    const auto ran = run_hook({"it", guard.text, {{"PGSLUICE_SERVICE", core_.name()}}}, until);
     if (!ran) {
         return guard_meter::judge_failure(guard, ran.error().text);
     }
@@ -111,23 +106,22 @@ service_operations::stages_door::run_command(const guard_config& guard, const li
 
 // --- whom the gate admits
 
-service_operations::admission_door::admission_door(
-    service_operations& owner, const stages_plan& plan
+admission_door::admission_door(
+    service_core& core, admission_control& admission, const stages_plan& plan
 )
-    : stages_door(owner), who_{owner.around_.engine.admitted(owner.id_)} {
+    : stages_door(core), admission_(admission), who_{core.engine.admitted(core.id)} {
     for (std::size_t i = 0; i < plan.stages.size(); ++i) {
         who_.push_back(plan.admission_of(i));
     }
 }
 
-result<void>
-service_operations::admission_door::put_in_force(std::size_t stage, json::object record) {
-    const auto took = owner_.let_in(who_[stage], std::move(record));
+result<void> admission_door::put_in_force(std::size_t stage, json::object record) {
+    const auto took = admission_.put_in_force(who_[stage], std::move(record));
     return took ? result<void>() : took.error();
 }
 
 /// Clients that the canary's server turns back have the route, and get what they ask for.
-void service_operations::admission_door::judge_by(
+void admission_door::judge_by(
     const proxy::service_load& load, const proxy::service_progress& now, service_reading& reading
 ) const {
     reading.load = load.route;
@@ -137,21 +131,21 @@ void service_operations::admission_door::judge_by(
 
 // --- whose clients go elsewhere
 
-service_operations::canary_door::canary_door(
-    service_operations& owner, const stages_plan& plan, const canary_record& wanted
+canary_door::canary_door(
+    service_core& core, canary_control& canary, const stages_plan& plan, const canary_record& wanted
 )
-    : stages_door(owner), canaries_{owner.canary_now()} {
+    : stages_door(core), canary_(canary), canaries_{canary.now()} {
     for (const stage_config& each : plan.stages) {
         canaries_.push_back(wanted);
         canaries_.back().from = each.set;
     }
 }
 
-result<void> service_operations::canary_door::put_in_force(std::size_t stage, json::object record) {
-    return owner_.send_canary(canaries_[stage], std::move(record));
+result<void> canary_door::put_in_force(std::size_t stage, json::object record) {
+    return canary_.put_in_force(canaries_[stage], std::move(record));
 }
 
-void service_operations::canary_door::judge_by(
+void canary_door::judge_by(
     const proxy::service_load& load, const proxy::service_progress& now, service_reading& reading
 ) const {
     reading.load = load.canary;

@@ -6,8 +6,8 @@
 #include "control/config/resolve.hpp"
 #include "control/records/admission.hpp"
 #include "control/records/cutover_json.hpp"
+#include "control/service/cutover_recorder.hpp"
 #include "control/service/report_json.hpp"
-#include "control/service/service.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -73,57 +73,7 @@ std::string new_id() {
 
 }  // namespace
 
-/// Writes a cutover's records to the journal and its progress to the log, to status and to the
-/// command's peer.
-class service_operations::recorder final : public chronicle, public audience {
-public:
-    recorder(service_operations& owner, const cutover_request& asked, const progress_sink& tell)
-        : owner_(owner), asked_(asked), tell_(tell) {}
-
-    step_result<void> append(const cutover_record& record) override {
-        const auto appended = owner_.append(journal_kind(record.kind), encode_cutover(record));
-        if (!appended) {
-            return step_failure{setback::failed, appended.error().message, "", {}};
-        }
-        return {};
-    }
-
-    void show(const step_progress& progress) override {
-        {
-            const std::lock_guard guard(owner_.mutex_);
-            owner_.cutover_->step = progress.step;
-        }
-        spdlog::log(
-            progress.done ? spdlog::level::info : spdlog::level::debug,
-            "cutover service={} id={} step={} elapsed_ms={} text=\"{}\"",
-            asked_.service,
-            asked_.id,
-            progress.step,
-            progress.elapsed.count(),
-            progress.text
-        );
-        tell_(
-            {{"step", progress.step},
-             {"text", progress.text},
-             {"elapsed_ms", progress.elapsed.count()},
-             {"done", progress.done}}
-        );
-    }
-
-    step_result<void> fault(std::string_view point) override {
-        if (const auto passed = fault_point(point, &owner_.aborted_); !passed) {
-            return step_failure{setback::failed, passed.error().message, "", {}};
-        }
-        return {};
-    }
-
-private:
-    service_operations& owner_;
-    const cutover_request& asked_;
-    const progress_sink& tell_;
-};
-
-result<cutover_request> service_operations::make_move(
+result<cutover_request> cutover_control::make_move(
     const config_pointer& service, const request& given, std::string_view to, bool retarget
 ) {
     if (service->find_backend(to) == nullptr) {
@@ -132,7 +82,7 @@ result<cutover_request> service_operations::make_move(
     cutover_request asked;
     asked.id = new_id();
     asked.service = service->name;
-    asked.from_backend = traffic_.current_route().backend;
+    asked.from_backend = core_.traffic.current_route().backend;
     asked.from = service->backends[asked.from_backend].name;
     asked.to = to;
     asked.to_backend = backend_index(*service, to);
@@ -170,12 +120,12 @@ result<cutover_request> service_operations::make_move(
     asked.read_only_after = is_forth && configured.access_after == later_access::read_only;
     asked.prewarm = configured.prewarm;
     asked.prewarm_timeout = configured.prewarm_timeout;
-    asked.state_dir = around_.log.directory();
+    asked.state_dir = core_.log.directory();
     asked.has_before = !configured.before_command.empty();
     asked.has_after = !configured.after_command.empty();
     asked.has_abort = !configured.abort_command.empty();
     asked.hold_timeout = service->hold.timeout;
-    const std::lock_guard guard(mutex_);
+    const std::lock_guard guard(core_.mutex);
     asked.fence_left = fence_left_;
     if (const auto stands = fences_.find(to); stands != fences_.end() && !retarget) {
         asked.to_fence = stands->second;
@@ -184,31 +134,35 @@ result<cutover_request> service_operations::make_move(
 }
 
 std::unique_ptr<server_pair>
-service_operations::make_servers(const config_pointer& service, const cutover_request& asked) {
+cutover_control::make_servers(const config_pointer& service, const cutover_request& asked) {
     if (asked.retarget) {
         return std::make_unique<no_servers>();
     }
-    return around_.servers(
+    return core_.servers(
         *service, *service->find_backend(asked.from), *service->find_backend(asked.to)
     );
 }
 
-void service_operations::show_cutover(const cutover_request& asked) {
-    const std::lock_guard guard(mutex_);
-    cutover_ = cutover_view{
+void cutover_control::show(const cutover_request& asked) {
+    const std::lock_guard guard(core_.mutex);
+    last_ = cutover_view{
         asked.id, asked.from, asked.to, "begin", "running", clock::now(), clock::time_point{}};
 }
 
-void service_operations::end_cutover(const cutover_request& asked, const cutover_report& report) {
+void cutover_control::end(const cutover_request& asked, const cutover_report& report) {
     spdlog::log(
         report.exit_code == 0 ? spdlog::level::info : spdlog::level::warn,
         "cutover_ended service={} outcome={} text=\"{}\" hint=\"{}\"",
-        name(),
+        core_.name(),
         report.outcome,
         report.text,
         report.hint
     );
-    const std::lock_guard guard(mutex_);
+    const bool is_there = report.exit_code == 0 || report.exit_code == 6;
+    if (!asked.retarget && is_there && asked.read_only_after) {
+        read_only_.entered_by_cutover();
+    }
+    const std::lock_guard guard(core_.mutex);
     fence_left_ = report.fence_left;
     if (report.fence_stands) {
         fences_[asked.from] = *report.fence_stands;
@@ -217,53 +171,53 @@ void service_operations::end_cutover(const cutover_request& asked, const cutover
     if (report.exit_code == 0) {
         remember_times(times_, report.steps);
     }
-    if (!asked.retarget && (report.exit_code == 0 || report.exit_code == 6)) {
+    if (!asked.retarget && is_there) {
         previous_ = asked.from;
-        if (asked.read_only_after) {
-            read_only_ = {.state = read_only_state::on};  // as the commit record says
-        }
     }
-    cutover_->outcome = report.outcome;
-    cutover_->ended = clock::now();
+    last_->outcome = report.outcome;
+    last_->ended = clock::now();
 }
 
-cutover_report service_operations::move(
+cutover_world cutover_control::world(server_pair& servers, recorder& records) {
+    return {core_.traffic, servers, records, records, core_.aborted(), core_.lock.stopping()};
+}
+
+cutover_report cutover_control::move(
     const cutover_request& asked, server_pair& servers, const progress_sink& tell
 ) {
-    show_cutover(asked);
+    show(asked);
     recorder records(*this, asked, tell);
-    cutover_report report =
-        run_cutover(asked, {traffic_, servers, records, records, aborted_, stopping_});
-    end_cutover(asked, report);
+    cutover_report report = run_cutover(asked, world(servers, records));
+    end(asked, report);
     return report;
 }
 
 /// Between two attempts clients are served as ever. False when an abort ends the wait.
-bool service_operations::rest(
+bool cutover_control::rest(
     milliseconds how_long, const std::string& why, const progress_sink& tell
 ) {
     const auto started = clock::now();
     {
-        const std::lock_guard guard(mutex_);
-        cutover_->step = "retry";
+        const std::lock_guard guard(core_.mutex);
+        last_->step = "retry";
     }
-    spdlog::info("cutover_retries service={} text=\"{}\"", name(), why);
+    spdlog::info("cutover_retries service={} text=\"{}\"", core_.name(), why);
     tell({{"step", "retry"}, {"text", why}, {"elapsed_ms", 0}, {"done", true}});
     const auto never = [](const proxy::service_progress&) {
         return false;
     };
-    while (!aborted_ && clock::now() < started + how_long) {
-        traffic_.wait(never, started + how_long);
+    while (!core_.aborted() && clock::now() < started + how_long) {
+        core_.traffic.wait(never, started + how_long);
     }
-    return !aborted_;
+    return !core_.aborted();
 }
 
-outcome service_operations::retarget(const request& given, const progress_sink& tell) {
-    const auto own = begin("retarget");
+outcome cutover_control::retarget(const request& given, const progress_sink& tell) {
+    const auto own = core_.lock.begin(operation::retarget);
     if (!own) {
-        return busy();
+        return core_.lock.busy();
     }
-    const config_pointer service = settings();
+    const config_pointer service = core_.settings();
     const auto asked = make_move(service, given, given.text("BACKEND"), true);
     if (!asked) {
         return outcome::of(exit_code::usage, asked.error().message);
@@ -271,18 +225,18 @@ outcome service_operations::retarget(const request& given, const progress_sink& 
     if (asked->from == asked->to) {
         return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
     }
-    if (auto on = refused_by_places()) {
+    if (auto on = refused_move()) {
         return *on;
     }
     return report_outcome(*asked, move(*asked, *make_servers(service, *asked), tell));
 }
 
-outcome service_operations::cutover(const request& given, const progress_sink& tell) {
-    const auto own = begin("cutover");
+outcome cutover_control::cutover(const request& given, const progress_sink& tell) {
+    const auto own = core_.lock.begin(operation::cutover);
     if (!own) {
-        return busy();
+        return core_.lock.busy();
     }
-    config_pointer service = settings();
+    config_pointer service = core_.settings();
     if (auto wrong = read_plan(given, service)) {
         return *wrong;
     }
@@ -291,7 +245,7 @@ outcome service_operations::cutover(const request& given, const progress_sink& t
 
 /// Puts the plan's values into `service`, if there is a plan; or says what is wrong with it.
 std::optional<outcome>
-service_operations::read_plan(const request& given, config_pointer& service) const {
+cutover_control::read_plan(const request& given, config_pointer& service) const {
     if (!given.has("plan")) {
         return std::nullopt;
     }
@@ -304,7 +258,7 @@ service_operations::read_plan(const request& given, config_pointer& service) con
     if (!plan.to.empty() && plan.to != given.text("to")) {
         return outcome::of(exit_code::usage, file + " is a plan for a cutover to " + plan.to);
     }
-    const std::string& route = service->backends[traffic_.current_route().backend].name;
+    const std::string& route = core_.route_of(*service);
     if (!plan.from.empty() && plan.from != route) {
         return outcome::of(
             exit_code::refused, file + " leaves " + plan.from + ", the route is " + route
@@ -316,7 +270,7 @@ service_operations::read_plan(const request& given, config_pointer& service) con
 
 /// Tries again what a deadline has ended, as often as the configuration says. Each attempt is a
 /// cutover of its own, with its own records and a preflight that looks again.
-outcome service_operations::attempt(
+outcome cutover_control::attempt(
     const config_pointer& service,
     const request& given,
     cutover_request asked,
@@ -330,7 +284,7 @@ outcome service_operations::attempt(
         const std::string which =
             "attempt " + std::to_string(number) + " of " + std::to_string(asked.attempts);
         outcome ended = report_outcome(asked, report);
-        if (!is_late || number >= asked.attempts || aborted_) {
+        if (!is_late || number >= asked.attempts || core_.aborted()) {
             ended.error += is_late && asked.attempts > 1 ? " (" + which + ")" : "";
             return ended;
         }
@@ -346,13 +300,13 @@ outcome service_operations::attempt(
     }
 }
 
-outcome service_operations::cutover_to(
+outcome cutover_control::cutover_to(
     const config_pointer& service,
     std::string_view to,
     const request& given,
     const progress_sink& tell
 ) {
-    if (auto fenced = refused_by_read_only_fence()) {
+    if (auto fenced = read_only_.refused_fence()) {
         return *fenced;
     }
     auto asked = make_move(service, given, to, false);
@@ -362,7 +316,7 @@ outcome service_operations::cutover_to(
     if (asked->from == asked->to) {
         return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
     }
-    if (auto on = refused_by_places()) {
+    if (auto on = refused_move()) {
         return *on;
     }
     auto servers = make_servers(service, *asked);
@@ -371,61 +325,55 @@ outcome service_operations::cutover_to(
     }
     step_times last;
     {
-        const std::lock_guard guard(mutex_);
+        const std::lock_guard guard(core_.mutex);
         last = times_;
     }
     recorder records(*this, *asked, tell);
-    return rehearsal_outcome(
-        *asked,
-        rehearse_cutover(*asked, {traffic_, *servers, records, records, aborted_, stopping_}, last)
-    );
+    return rehearsal_outcome(*asked, rehearse_cutover(*asked, world(*servers, records), last));
 }
 
-outcome service_operations::rollback(const request& given, const progress_sink& tell) {
-    const auto own = begin("rollback");
+outcome cutover_control::rollback(const request& given, const progress_sink& tell) {
+    const auto own = core_.lock.begin(operation::rollback);
     if (!own) {
-        return busy();
+        return core_.lock.busy();
     }
     std::string previous;
     {
-        const std::lock_guard guard(mutex_);
+        const std::lock_guard guard(core_.mutex);
         previous = previous_;
     }
     if (previous.empty()) {
         return outcome::of(exit_code::refused, "there was no cutover that could be rolled back");
     }
-    return cutover_to(settings(), previous, given, tell);
+    return cutover_to(core_.settings(), previous, given, tell);
 }
 
-void service_operations::recover(const service_state& found) {
-    const auto own = begin("recovery");
-    if (!own) {
-        return;
+/// All sessions go to one backend as who they are: none may be elsewhere, or with another login.
+std::optional<outcome> cutover_control::refused_move() const {
+    auto why = canary_.refused_move();
+    return why ? why : read_only_.refused_move();
+}
+
+std::string cutover_control::last_outcome() const {
+    const std::lock_guard guard(core_.mutex);
+    return last_ ? last_->outcome : "";
+}
+
+boost::json::value cutover_control::json() const {
+    const std::lock_guard guard(core_.mutex);
+    if (!last_) {
+        return nullptr;
     }
-    if (found.is_paused) {
-        // Recovery ends with an open gate, so a pause that stood before the crash ends with it.
-        (void)append(journal_kinds::resume, {{"why", "recovery"}});
-    }
-    const cutover_record& begun = found.unfinished->begun;
-    const config_pointer service = settings();
-    auto asked = make_move(service, request{}, begun.to, begun.retarget);
-    PGSLUICE_ASSERT(asked.has_value());
-    asked->id = begun.id;
-    asked->from = begun.from;
-    asked->from_backend = backend_index(*settings(), begun.from);
-    asked->way_back = begun.way_back;
-    if (found.admitted != proxy::admission{}) {
-        asked->admit_after = found.admitted;  // as the engine was started
-    }
-    show_cutover(*asked);
-    const auto servers = make_servers(service, *asked);
-    const progress_sink nobody = [](const boost::json::object&) {
+    const bool is_over = last_->ended != clock::time_point{};
+    const auto elapsed = (is_over ? last_->ended : clock::now()) - last_->started;
+    return {
+        {"id", last_->id},
+        {"from", last_->from},
+        {"to", last_->to},
+        {"step", last_->step},
+        {"elapsed_ms", std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count()},
+        {"outcome", last_->outcome},
     };
-    recorder records(*this, *asked, nobody);
-    const cutover_report report = recover_cutover(
-        *found.unfinished, *asked, {traffic_, *servers, records, records, aborted_, stopping_}
-    );
-    end_cutover(*asked, report);
 }
 
 }  // namespace pgsluice::control

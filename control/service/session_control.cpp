@@ -1,9 +1,10 @@
 // `drain`: sessions end one after the other, each where it can lose nothing; `kill`: one ends at
 // once.
+#include "control/service/session_control.hpp"
+
 #include "control/config/resolve.hpp"
 #include "control/cutover/steps.hpp"
 #include "control/service/report_json.hpp"
-#include "control/service/service.hpp"
 
 #include <algorithm>
 #include <array>
@@ -66,29 +67,33 @@ result<proxy::drain_filter> read_filter(const request& given, const service_conf
 
 }  // namespace
 
-outcome service_operations::drain(const request& given, const progress_sink& tell) {
-    const auto own = begin("drain");
+outcome session_control::sessions(const request& given) {
+    return outcome::done(sessions_json(core_.traffic.sessions(), given.text("by")));
+}
+
+outcome session_control::drain(const request& given, const progress_sink& tell) {
+    const auto own = core_.lock.begin(operation::drain);
     if (!own) {
-        return busy();
+        return core_.lock.busy();
     }
-    const auto which = read_filter(given, *settings());
+    const auto which = read_filter(given, *core_.settings());
     if (!which) {
         return outcome::of(exit_code::usage, which.error().message);
     }
     const proxy::farewell words{
         "57P01",
         "terminating connection due to administrator command",
-        "Service \"" + name() + "\" is being drained.",
+        "Service \"" + core_.name() + "\" is being drained.",
         "Reconnect: new sessions work."};
     const auto started = clock::now();
     const auto deadline = started + given.duration("timeout", timeout_default);
-    const std::size_t meant = around_.engine.drain(id_, *which, words);
+    const std::size_t meant = core_.engine.drain(core_.id, *which, words);
     wait_drained(
-        meant, deadline, [this] { return aborted_.load(); }, tell
+        meant, deadline, [this] { return core_.aborted().load(); }, tell
     );
-    auto left = traffic_.sessions();
+    auto left = core_.traffic.sessions();
     std::erase_if(left, [](const proxy::session_info& each) { return !is_left(each); });
-    around_.engine.end_drain(id_);
+    core_.engine.end_drain(core_.id);
     const auto waited = std::chrono::duration_cast<milliseconds>(clock::now() - started);
     boost::json::object result{{"ended", meant - left.size()}, {"waited_ms", waited.count()}};
     if (left.empty()) {
@@ -96,7 +101,7 @@ outcome service_operations::drain(const request& given, const progress_sink& tel
     }
     result["left"] = blockers_json(left);
     const std::string who = counted(left.size(), "session");
-    return aborted_
+    return core_.aborted()
                ? outcome::of(exit_code::failed, "the drain was ended, " + who + " go on", result)
                : outcome::of(
                      exit_code::deadline,
@@ -107,7 +112,7 @@ outcome service_operations::drain(const request& given, const progress_sink& tel
 
 /// Until nobody is left, the deadline or `is_over_early`, telling how far it is and, once a second,
 /// who is left.
-void service_operations::wait_drained(
+void session_control::wait_drained(
     std::size_t meant,
     clock::time_point deadline,
     const std::function<bool()>& is_over_early,
@@ -119,32 +124,32 @@ void service_operations::wait_drained(
     bool is_done = false;
     while (!is_done && !is_over_early() && clock::now() < deadline) {
         const auto now = clock::now();
-        is_done = around_.engine.wait(id_, is_over, std::min(deadline, now + progress_every));
+        is_done = core_.engine.wait(core_.id, is_over, std::min(deadline, now + progress_every));
         if (!is_done && now - looked >= who_is_left_every) {
             looked = now;
             who.clear();
-            for (const std::string& row : session_rows(around_.engine.sessions(id_), is_left)) {
+            for (const std::string& row : session_rows(core_.engine.sessions(core_.id), is_left)) {
                 who.emplace_back(row);
             }
         }
         const auto waited = std::chrono::duration_cast<milliseconds>(clock::now() - started);
-        tell(progress_json(around_.engine.progress(id_).draining, meant, waited, who));
+        tell(progress_json(core_.engine.progress(core_.id).draining, meant, waited, who));
     }
 }
 
 std::size_t
-service_operations::wind_down(const std::function<bool()>& is_over, const progress_sink& tell) {
+session_control::wind_down(const std::function<bool()>& is_over, const progress_sink& tell) {
     const proxy::farewell words{
         "57P01",
         "terminating connection because pgsluice is shutting down",
-        "An operator stops the proxy in front of service \"" + name() + "\".",
+        "An operator stops the proxy in front of service \"" + core_.name() + "\".",
         {}};
-    const std::size_t meant = around_.engine.drain(id_, {}, words);
-    wait_drained(meant, clock::now() + settings()->cutover.drain_timeout, is_over, tell);
-    return around_.engine.progress(id_).draining;
+    const std::size_t meant = core_.engine.drain(core_.id, {}, words);
+    wait_drained(meant, clock::now() + core_.settings()->cutover.drain_timeout, is_over, tell);
+    return core_.engine.progress(core_.id).draining;
 }
 
-outcome service_operations::kill(const request& given) {
+outcome session_control::kill(const request& given) {
     const std::string text = given.text("SESSION");
     proxy::session_id id = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
@@ -156,10 +161,10 @@ outcome service_operations::kill(const request& given) {
     const proxy::farewell words{
         "57P01",
         "terminating connection due to administrator command",
-        "An operator of service \"" + name() + "\" ended this session.",
+        "An operator of service \"" + core_.name() + "\" ended this session.",
         {}};
     const std::array ids{id};
-    if (around_.engine.terminate(id_, ids, words) == 0) {
+    if (core_.engine.terminate(core_.id, ids, words) == 0) {
         return outcome::of(exit_code::refused, "there is no session " + text);
     }
     return outcome::done({{"ended", 1}});
