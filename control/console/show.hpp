@@ -36,7 +36,7 @@ struct shown_traffic {
 struct console_sources {
     std::function<config()> settings;
     std::function<std::shared_ptr<const service_config>()> service;
-    std::function<boost::json::object()> status;  ///< as of service_operations::status()
+    std::function<boost::json::object()> status;  ///< as of service::status()
     std::function<std::vector<proxy::session_info>()> sessions;
     std::function<shown_traffic()> traffic;
     std::function<boost::json::array()> events;  ///< as of events_json()

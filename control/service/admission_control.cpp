@@ -42,8 +42,8 @@ outcome admission_control::admit(const request& given) {
     return outcome::done(admitted_json(*took));
 }
 
-/// Journals the set, with what else `record` holds, and lets it take effect; by whoever has the
-/// turn. Yields how long it took until every worker went by it.
+/// Journals the set, with what else `record` holds, and lets it take effect; by whoever holds
+/// the operation lock. Yields how long it took until every worker went by it.
 result<std::chrono::duration<double, std::milli>>
 admission_control::put_in_force(proxy::admission who, json::object record) {
     for (auto& field : encode_admission(who)) {

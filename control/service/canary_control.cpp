@@ -62,7 +62,7 @@ result<canary_record> canary_control::wanted(const request& given) const {
     return wanted;
 }
 
-/// What is wrong with where the command wants to go; by whoever has the turn.
+/// What is wrong with where the command wants to go; by whoever holds the operation lock.
 std::optional<outcome> canary_control::refused_target(const result<canary_record>& wanted) const {
     if (!wanted) {
         return outcome::of(exit_code::usage, wanted.error().message);
@@ -93,8 +93,8 @@ outcome canary_control::canary(const request& given, const progress_sink& tell) 
     return answer(*asked, std::chrono::duration_cast<milliseconds>(clock::now() - started));
 }
 
-/// Journals the canary, with what else `record` holds, and lets it take effect; by whoever has the
-/// turn. Live sessions begin to move.
+/// Journals the canary, with what else `record` holds, and lets it take effect; by whoever holds
+/// the operation lock. Live sessions begin to move.
 result<void> canary_control::put_in_force(const canary_record& wanted, json::object record) {
     for (auto& field : encode_canary(wanted)) {
         record[field.key()] = std::move(field.value());

@@ -4,6 +4,7 @@
 #include "control/base/fault.hpp"
 #include "control/config/cutover_plan_file.hpp"
 #include "control/config/resolve.hpp"
+#include "control/cutover/expect.hpp"
 #include "control/records/admission.hpp"
 #include "control/records/cutover_json.hpp"
 #include "control/service/cutover_recorder.hpp"
@@ -352,6 +353,62 @@ outcome cutover_control::rollback(const request& given, const progress_sink& tel
 std::optional<outcome> cutover_control::refused_move() const {
     auto why = canary_.refused_move();
     return why ? why : read_only_.refused_move();
+}
+
+outcome cutover_control::preflight(const request& given) {
+    const auto own = core_.lock.begin(operation::preflight);
+    if (!own) {
+        return core_.lock.busy();
+    }
+    config_pointer service = core_.settings();
+    if (auto wrong = read_plan(given, service)) {
+        return *wrong;
+    }
+    const auto asked = make_move(service, given, given.text("to"), false);
+    if (!asked) {
+        return outcome::of(exit_code::usage, asked.error().message);
+    }
+    if (asked->from == asked->to) {
+        return outcome::of(exit_code::refused, "the route is " + asked->to + " already");
+    }
+    const limits until{limits::clock::now() + asked->preflight_timeout, &core_.aborted()};
+    const auto rows =
+        make_servers(service, *asked)->preflight(expect(core_.traffic, *asked), until);
+    if (!rows) {
+        const bool is_late = rows.error().why == setback::deadline;
+        return outcome::of(is_late ? exit_code::deadline : exit_code::failed, rows.error().text);
+    }
+    return preflight_outcome(*asked, *rows);
+}
+
+void cutover_control::recover(const service_state& found) {
+    const auto own = core_.lock.begin(operation::recovery);
+    if (!own) {
+        return;
+    }
+    if (found.is_paused) {
+        // Recovery ends with an open gate, so a pause that stood before the crash ends with it.
+        (void)core_.append(journal_kinds::resume, {{"why", "recovery"}});
+    }
+    const cutover_record& begun = found.unfinished->begun;
+    const config_pointer service = core_.settings();
+    auto asked = make_move(service, request{}, begun.to, begun.retarget);
+    PGSLUICE_ASSERT(asked.has_value());
+    asked->id = begun.id;
+    asked->from = begun.from;
+    asked->from_backend = backend_index(*core_.settings(), begun.from);
+    asked->way_back = begun.way_back;
+    if (found.admitted != proxy::admission{}) {
+        asked->admit_after = found.admitted;  // as the engine was started
+    }
+    show(*asked);
+    const auto servers = make_servers(service, *asked);
+    const progress_sink nobody = [](const boost::json::object&) {
+    };
+    recorder records(*this, *asked, nobody);
+    const cutover_report report =
+        recover_cutover(*found.unfinished, *asked, world(*servers, records));
+    end(*asked, report);
 }
 
 std::string cutover_control::last_outcome() const {

@@ -1,5 +1,5 @@
-// `drain`: sessions end one after the other, each where it can lose nothing; `kill`: one ends at
-// once.
+// Commands on sessions: `sessions`, `drain`, `kill`, `reconnect`, `wait-close`, `disable` and
+// `enable`. `drain` ends each session at its next transaction boundary, `kill` ends one at once.
 #include "control/service/session_control.hpp"
 
 #include "control/config/resolve.hpp"
@@ -20,6 +20,14 @@ using std::chrono::milliseconds;
 constexpr milliseconds timeout_default{10'000};
 constexpr milliseconds progress_every{200};
 constexpr milliseconds who_is_left_every{1'000};
+
+constexpr milliseconds wait_timeout_default{60'000};
+constexpr milliseconds look_every{50};
+constexpr int looks_between_words = 4;
+
+bool kept_connection(const proxy::session_info& session) {
+    return session.is_to_reconnect;
+}
 
 bool is_over(const proxy::service_progress& p) {
     return p.draining == 0;
@@ -168,6 +176,74 @@ outcome session_control::kill(const request& given) {
         return outcome::of(exit_code::refused, "there is no session " + text);
     }
     return outcome::done({{"ended", 1}});
+}
+
+outcome session_control::reconnect() {
+    const auto own = core_.lock.begin(operation::reconnect);
+    if (!own) {
+        return core_.lock.busy();
+    }
+    return outcome::done({{"sessions", core_.engine.reconnect(core_.id)}});
+}
+
+/// Changes nothing, so that everything else may be done meanwhile.
+outcome session_control::wait_close(const request& given, const progress_sink& tell) {
+    const auto started = clock::now();
+    const auto deadline = started + given.duration("timeout", wait_timeout_default);
+    for (int look = 1;; ++look) {
+        const std::size_t left = core_.engine.progress(core_.id).to_reconnect;
+        const auto waited = std::chrono::duration_cast<milliseconds>(clock::now() - started);
+        if (left == 0) {
+            return outcome::done({{"waited_ms", waited.count()}});
+        }
+        if (clock::now() >= deadline) {
+            break;
+        }
+        if (look % looks_between_words == 0) {
+            tell(
+                {{"step", "wait-close"},
+                 {"text", counted(left, "session") + " left"},
+                 {"elapsed_ms", waited.count()}}
+            );
+        }
+        if (core_.lock.wait_stopped(look_every)) {
+            return outcome::of(exit_code::failed, "the wait was ended by shutdown");
+        }
+    }
+    const auto sessions = core_.engine.sessions(core_.id);
+    const auto left = std::count_if(sessions.begin(), sessions.end(), kept_connection);
+    json::array rows;
+    for (const std::string& row : session_rows(sessions, kept_connection)) {
+        rows.emplace_back(row);
+    }
+    return outcome::of(
+        exit_code::deadline,
+        counted(static_cast<std::size_t>(left), "session") + " kept the connection they had",
+        {{"rows", std::move(rows)}}
+    );
+}
+
+outcome session_control::take_clients(bool on, const std::string& by) {
+    const auto own = core_.lock.begin(on ? operation::enable : operation::disable);
+    if (!own) {
+        return core_.lock.busy();
+    }
+    const bool is_so = takes_clients() == on;
+    if (!is_so) {
+        if (auto noted = core_.append(journal_kinds::clients, {{"taken", on}, {"by", by}});
+            !noted) {
+            return outcome::of(exit_code::failed, noted.error().message);
+        }
+        core_.engine.take_clients(core_.id, on);
+        const std::lock_guard guard(core_.mutex);
+        takes_clients_ = on;
+    }
+    return outcome::done({{"new_clients", on ? "accepted" : "refused"}, {"already", is_so}});
+}
+
+bool session_control::takes_clients() const {
+    const std::lock_guard guard(core_.mutex);
+    return takes_clients_;
 }
 
 }  // namespace pgsluice::control

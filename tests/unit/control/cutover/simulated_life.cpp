@@ -248,7 +248,7 @@ void life::recover(const unfinished_cutover& found) {
     check_report(asked, report);
 }
 
-/// As service_operations::end_cutover().
+/// As cutover_control::end().
 void life::remember(const cutover_request& asked, const cutover_report& report) {
     real_.note("exit " + std::to_string(report.exit_code) + ": " + report.text);
     fence_left_ = report.fence_left;
