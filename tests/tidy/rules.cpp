@@ -19,7 +19,6 @@ constexpr std::array large_classes{
     std::string_view("proxy/engine/shard.hpp shard"),
     std::string_view("proxy/relay/pump.hpp pump"),
     std::string_view("proxy/session/session.hpp session"),
-    std::string_view("control/service/service.hpp service_operations"),
 };
 
 struct banned_word {
