@@ -20,7 +20,6 @@
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/json/serialize.hpp>
 #include <spdlog/spdlog.h>
 
@@ -103,19 +102,42 @@ awaitable<result<std::optional<std::string>>> read_request(socket_type& peer) {
     co_return std::optional<std::string>();
 }
 
-/// False when the peer is gone, or takes nothing for some time.
+/// False when the peer is gone, or takes nothing for some time. A peer that reads slowly has as
+/// much time as it needs.
 awaitable<bool> write_line(socket_type& peer, std::string line) {
     line += '\n';
-    asio::steady_timer deadline(peer.get_executor(), write_timeout);
-    auto either =
-        asio::async_write(peer, asio::buffer(line), as_values) || deadline.async_wait(as_values);
-    auto first = co_await std::move(either);
-    if (first.index() == 1) {
-        co_return false;
+    asio::steady_timer deadline(peer.get_executor());
+    for (std::size_t sent = 0; sent < line.size();) {
+        deadline.expires_after(write_timeout);
+        auto either = peer.async_write_some(asio::buffer(line) + sent, as_values) ||
+                      deadline.async_wait(as_values);
+        auto first = co_await std::move(either);
+        if (first.index() == 1) {
+            co_return false;
+        }
+        const auto [error, bytes] = std::get<0>(first);
+        if (error) {
+            co_return false;
+        }
+        sent += bytes;
     }
-    const auto [error, bytes] = std::get<0>(first);
-    co_return !error;
+    co_return true;
 }
+
+/// Counts a peer among those that are served, until its coroutine ends, by an exception or not.
+class served_peer {
+public:
+    served_peer(std::set<socket_type*>& all, socket_type& peer) : all_(all), peer_(peer) {
+        all_.insert(&peer_);
+    }
+    ~served_peer() { all_.erase(&peer_); }
+    served_peer(const served_peer&) = delete;
+    served_peer& operator=(const served_peer&) = delete;
+
+private:
+    std::set<socket_type*>& all_;
+    socket_type& peer_;
+};
 
 }  // namespace
 
@@ -127,14 +149,14 @@ struct control_socket::parts {
     awaitable<void> accept_peers();
     awaitable<void> serve_peer(socket_type peer);
     awaitable<void> run_command(socket_type& peer, request asked);
-    awaitable<outcome> on_pool(socket_type& peer, const request& asked, bool& is_peer_there);
+    awaitable<outcome> on_pool(socket_type& peer, request& asked, bool& is_peer_there);
     void stop();
 
     std::string path;
     command_runner runner;
+    std::set<socket_type*> peers;  ///< touched by the io_context's thread only
     asio::io_context io;
     asio::local::stream_protocol::acceptor acceptor;
-    std::set<socket_type*> peers;  ///< touched by the io_context's thread only
     asio::thread_pool commands{connections_max};
     std::thread thread;
 };
@@ -154,16 +176,18 @@ awaitable<void> control_socket::parts::accept_peers() {
 awaitable<void> control_socket::parts::serve_peer(socket_type peer) {
     if (!is_allowed(peer.native_handle())) {
         spdlog::warn("control_peer_refused");
-        co_await write_line(peer, final_line(outcome::of(exit_code::refused, "not your daemon")));
+        auto refusal = final_line(outcome::of(exit_code::refused, "not your daemon"));
+        co_await write_line(peer, std::move(refusal));
         co_return;
     }
     if (peers.size() >= connections_max) {
         const std::string text =
             "too many commands at once (" + std::to_string(connections_max) + ")";
-        co_await write_line(peer, final_line(outcome::of(exit_code::refused, text)));
+        auto refusal = final_line(outcome::of(exit_code::refused, text));
+        co_await write_line(peer, std::move(refusal));
         co_return;
     }
-    peers.insert(&peer);
+    const served_peer served(peers, peer);
     auto line = co_await read_request(peer);
     if (line && *line) {
         auto given = parse_request(**line);
@@ -173,33 +197,35 @@ awaitable<void> control_socket::parts::serve_peer(socket_type peer) {
         }
     }
     if (!line) {
-        co_await write_line(peer, final_line(outcome::of(exit_code::usage, line.error().message)));
+        auto refusal = final_line(outcome::of(exit_code::usage, line.error().message));
+        co_await write_line(peer, std::move(refusal));
     }
-    peers.erase(&peer);
     boost::system::error_code ignored;
     peer.shutdown(socket_type::shutdown_both, ignored);
 }
 
 awaitable<void> control_socket::parts::run_command(socket_type& peer, request asked) {
-    asked.asked_by = peer_name(peer.native_handle());
     bool is_peer_there = true;
     outcome ended;
     try {
-        ended = co_await asio::co_spawn(
-            commands, on_pool(peer, asked, is_peer_there), asio::use_awaitable
-        );
+        auto running =
+            asio::co_spawn(commands, on_pool(peer, asked, is_peer_there), asio::use_awaitable);
+        ended = co_await std::move(running);
     } catch (const std::exception& e) {
         spdlog::error("command_failed command={} reason=\"{}\"", asked.what->name, e.what());
         ended = outcome::of(exit_code::needs_operator, std::string("internal error: ") + e.what());
     }
     if (is_peer_there) {
-        co_await write_line(peer, final_line(ended));
+        auto last = final_line(ended);
+        co_await write_line(peer, std::move(last));
     }
 }
 
-/// Runs on a thread of the pool, which waits while a line of progress is being written.
+/// Runs on a thread of the pool, which waits while a line of progress is being written, and for the
+/// user's name: a directory service that does not answer must not keep others from their commands.
 awaitable<outcome>
-control_socket::parts::on_pool(socket_type& peer, const request& asked, bool& is_peer_there) {
+control_socket::parts::on_pool(socket_type& peer, request& asked, bool& is_peer_there) {
+    asked.asked_by = peer_name(peer.native_handle());
     const progress_sink tell = [&](const boost::json::object& progress) {
         if (is_peer_there) {
             const boost::json::object line{{"progress", progress}};

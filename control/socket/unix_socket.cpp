@@ -6,7 +6,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read_until.hpp>
-#include <boost/asio/write.hpp>
 
 #include <array>
 #include <cerrno>
@@ -140,17 +139,21 @@ line_channel::read_line(std::size_t bytes_max, clock::time_point deadline) {
 
 result<void> line_channel::write_line(std::string_view line) {
     const std::string text = std::string(line) + '\n';
-    boost::system::error_code failed;
-    asio::async_write(
-        parts_->socket,
-        asio::buffer(text),
-        [&](const boost::system::error_code& error, std::size_t) { failed = error; }
-    );
-    if (!parts_->finish_until(clock::now() + write_timeout)) {
-        return no_line("the peer takes nothing");
-    }
-    if (failed) {
-        return no_line("cannot send: " + failed.message());
+    for (std::size_t sent = 0; sent < text.size();) {
+        boost::system::error_code failed;
+        parts_->socket.async_write_some(
+            asio::buffer(text) + sent,
+            [&](const boost::system::error_code& error, std::size_t bytes) {
+                failed = error;
+                sent += bytes;
+            }
+        );
+        if (!parts_->finish_until(clock::now() + write_timeout)) {
+            return no_line("the peer takes nothing");
+        }
+        if (failed) {
+            return no_line("cannot send: " + failed.message());
+        }
     }
     return {};
 }

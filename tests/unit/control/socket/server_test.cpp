@@ -10,6 +10,7 @@
 #include <latch>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 namespace pgsluice::control {
@@ -167,6 +168,117 @@ TEST_F(ControlSocket, TooManyCommandsAtOnceAreRefused) {
     EXPECT_THAT(refused.error, HasSubstr("too many commands"));
     for (auto& each : commands) {
         EXPECT_EQ(each.get().exit, exit_code::done);
+    }
+}
+
+TEST_F(ControlSocket, AnswersAtOnceWhileAllOtherCommandsWait) {
+    std::promise<void> release;
+    const auto released = release.get_future().share();
+    constexpr std::size_t waiting_count = control_socket::connections_max - 1;
+    std::latch waiting(waiting_count);
+    const auto server = start([&](const request& given, const progress_sink&) {
+        if (given.what->id == command_id::pause) {
+            waiting.count_down();
+            released.wait();
+        }
+        return outcome::done({});
+    });
+    std::vector<std::future<outcome>> pauses;
+    for (std::size_t i = 0; i < waiting_count; ++i) {
+        pauses.push_back(std::async(std::launch::async, [this, i] {
+            const request pause = make_request("pause", "app" + std::to_string(i), {}).value();
+            return run_command(path, pause, [](const auto&) {});
+        }));
+    }
+    waiting.wait();
+    for (const char* name : {"status", "abort", "resume"}) {
+        const request given = make_request(name, "app0", {}).value();
+        auto answer = std::async(std::launch::async, [&] {
+            return run_command(path, given, [](const auto&) {});
+        });
+        const auto state = answer.wait_for(std::chrono::seconds(20));
+        EXPECT_EQ(state, std::future_status::ready) << name << " waits behind other commands";
+        if (state != std::future_status::ready) {
+            break;
+        }
+        EXPECT_EQ(answer.get().exit, exit_code::done) << name;
+    }
+    release.set_value();
+    for (auto& each : pauses) {
+        EXPECT_EQ(each.get().exit, exit_code::done);
+    }
+}
+
+TEST_F(ControlSocket, PeerThatReadsNothingDelaysItsOwnCommandOnly) {
+    std::promise<void> ended;
+    std::latch telling(1);
+    const auto server = start([&](const request& given, const progress_sink& tell) {
+        if (given.what->id == command_id::pause) {
+            telling.count_down();
+            tell({{"step", std::string(4UL << 20, 'x')}});
+            tell({{"step", 2}});
+            ended.set_value();
+        }
+        return outcome::done({});
+    });
+    auto silent = connect_control(path);
+    ASSERT_TRUE(silent->write_line("{\"command\":\"pause\"}").has_value());
+    telling.wait();
+    auto command = ended.get_future();
+    EXPECT_EQ(run_command(path, status(), [](const auto&) {}).exit, exit_code::done);
+    EXPECT_EQ(command.wait_for(std::chrono::seconds(0)), std::future_status::timeout)
+        << "the command waits for its peer";
+    EXPECT_EQ(command.wait_for(std::chrono::seconds(30)), std::future_status::ready)
+        << "but not for ever";
+}
+
+TEST_F(ControlSocket, SlowPeerGetsTheWholeAnswer) {
+    const std::string text(1UL << 20, 'x');
+    const auto server = start([&](const request&, const progress_sink&) {
+        return outcome::done({{"text", text}});
+    });
+    auto slow = connect_control(path);
+    ASSERT_TRUE(slow->write_line("{\"command\":\"status\"}").has_value());
+    std::string received;
+    std::string buffer(64UL << 10, '\0');
+    while (received.empty() || received.back() != '\n') {
+        std::this_thread::sleep_for(std::chrono::milliseconds(400));
+        const ssize_t n = ::recv(slow->fd(), buffer.data(), buffer.size(), 0);
+        ASSERT_GT(n, 0) << "hung up after " << received.size() << " bytes";
+        received.append(buffer, 0, static_cast<std::size_t>(n));
+    }
+    EXPECT_GT(received.size(), text.size());
+}
+
+TEST_F(ControlSocket, StopWaitsForCommandsAndTheirAnswers) {
+    std::promise<void> release;
+    std::latch running(1);
+    auto server = start([&](const request&, const progress_sink& tell) {
+        running.count_down();
+        release.get_future().wait();
+        tell({{"step", 1}});
+        return outcome::done({{"last", true}});
+    });
+    auto command = std::async(std::launch::async, [this] {
+        return run_command(path, status(), [](const auto&) {});
+    });
+    running.wait();
+    auto stopped = std::async(std::launch::async, [&] { server.reset(); });
+    EXPECT_EQ(stopped.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
+    release.set_value();
+    const outcome ended = command.get();
+    EXPECT_EQ(ended.exit, exit_code::done);
+    EXPECT_EQ(ended.result, (boost::json::object{{"last", true}}));
+    stopped.get();
+}
+
+TEST_F(ControlSocket, ExceptionsGiveTheirConnectionsBack) {
+    const auto server = start([](const request&, const progress_sink&) -> outcome {
+        throw std::runtime_error("boom");
+    });
+    for (std::size_t i = 0; i < control_socket::connections_max * 2; ++i) {
+        const outcome ended = run_command(path, status(), [](const auto&) {});
+        EXPECT_THAT(ended.error, HasSubstr("boom"));
     }
 }
 
