@@ -1,10 +1,10 @@
 // Runs of stages of one service: `admit --stages` and `canary --stages`, what the operator may do
 // with them, and a file for one.
+#include "control/service/stages_control.hpp"
+
 #include "control/commands/argument_rules.hpp"
 #include "control/records/admission.hpp"
 #include "control/records/canary.hpp"
-#include "control/service/stages_control.hpp"
-
 #include "control/service/stages_door.hpp"
 #include "control/stages/proposal.hpp"
 
